@@ -1,1 +1,5 @@
-//! To be filled.
+//! The public front door of a self-hosted ML platform: terminates TLS with certificates that it gets itself, routes by name, and says what it does.
+//!
+//! A library only for its own tests and binary; users run `edge`.
+
+pub mod conn;
