@@ -1,1 +1,4 @@
-//! To be filled.
+//! Certificates in memory and on disk: what is served for a name, how it survives a crash, the local authority and
+//! the keys of session tickets. It knows rustls; it does not know ACME, sockets or the clock.
+
+pub mod name;
