@@ -3,3 +3,4 @@
 //! A library only for its own tests and binary; users run `edge`.
 
 pub mod conn;
+pub mod tasks;
