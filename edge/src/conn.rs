@@ -2,7 +2,13 @@
 //!
 //! Nothing here chooses a route or an answer.
 
+pub mod control;
+pub mod facts;
 pub mod h1_body;
+pub mod h1_guard;
 pub mod h1_head;
 pub mod h2_guard;
+mod linger;
 pub mod pace;
+pub mod pingora_io;
+pub mod stream;

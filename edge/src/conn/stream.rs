@@ -1,0 +1,384 @@
+//! The byte stream that the HTTP engine reads a connection from: an accepted socket, with TLS or without, behind the
+//! guard of its protocol and the limits on its pace.
+//!
+//! Drives the sans-IO guards; decides nothing itself. What it refuses is answered in the words of a [`Refuse`].
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::control::StreamFault;
+use super::facts::ConnFacts;
+use super::h1_guard::{H1Fault, H1Guard, Wants};
+use super::h2_guard::H2Guard;
+use super::linger::Linger;
+use super::pace::{Pace, PaceFault, PaceLimits};
+
+/// Words for a request head that never reaches the HTTP engine.
+pub trait Refuse: Send + Sync {
+    /// The whole answer to write, `Connection: close` included. Called once, when the fault is found.
+    fn answer(&self, conn: &ConnFacts, fault: StreamFault) -> Bytes;
+}
+
+/// Time limits of one connection.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// From the first byte of a request head to its last.
+    pub head: Duration,
+    /// What is asked of a client that sends a body.
+    pub request: PaceLimits,
+    /// What is asked of a client that takes an answer.
+    pub response: PaceLimits,
+    /// Longest silence of a tunnel, both directions together.
+    pub tunnel_idle: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            request: PaceLimits::default(),
+            response: PaceLimits::default(),
+            tunnel_idle: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// The guard that fits the protocol.
+pub enum Guard {
+    /// HTTP/1, with the words for what it refuses.
+    H1(H1Guard, Arc<dyn Refuse>),
+    /// HTTP/2.
+    H2(H2Guard),
+}
+
+/// A guarded connection; `S` is a TCP or a TLS stream.
+pub struct EdgeStream<S> {
+    pub(super) io: S,
+    pub(super) facts: Arc<ConnFacts>,
+    guard: Guard,
+    limits: StreamLimits,
+    linger: Option<Linger>,
+    head_began: Option<Instant>,
+    last_activity: Option<Instant>,
+    request: Pace,
+    response: Pace,
+    read_timer: Timer,
+    write_timer: Timer,
+}
+
+/// A sleep that is made when first needed: most connections never wait long enough.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().poll(context)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
+    /// Wraps a connection whose handshake is done.
+    pub fn new(io: S, facts: Arc<ConnFacts>, guard: Guard, limits: StreamLimits) -> Self {
+        Self {
+            io,
+            facts,
+            guard,
+            limits,
+            linger: None,
+            head_began: None,
+            last_activity: None,
+            request: Pace::default(),
+            response: Pace::default(),
+            read_timer: Timer::default(),
+            write_timer: Timer::default(),
+        }
+    }
+
+    fn poll_read_h1(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(linger) = &mut self.linger {
+                ready!(linger.poll(&mut self.io, context));
+                return Poll::Ready(Ok(()));
+            }
+            let Guard::H1(guard, _) = &mut self.guard else { return Poll::Ready(Ok(())) };
+            if self.facts.control.is_tunnel() {
+                guard.tunnel();
+            } else if self.facts.control.take_expected() {
+                self.request.reset();
+                self.response.reset();
+                if let Err(fault) = guard.next_request() {
+                    self.refuse(fault.into());
+                    continue;
+                }
+            }
+            let ready = guard.ready();
+            if !ready.is_empty() {
+                let count = ready.len().min(out.remaining());
+                out.put_slice(&ready[..count]);
+                guard.hand_on(count);
+                self.head_began = None;
+                return Poll::Ready(Ok(()));
+            }
+            let step = match guard.wants() {
+                Wants::Bulk => return self.poll_bulk(context, out),
+                Wants::FirstByte if self.facts.control.poll_shed(context) => return Poll::Ready(Ok(())),
+                Wants::FirstByte => ready!(self.poll_fill(context)),
+                Wants::Head => ready!(self.poll_head(context)),
+                Wants::Nothing if guard.held() >= HELD => return Poll::Pending,
+                Wants::Nothing => ready!(self.poll_fill(context)),
+            };
+            match step {
+                Ok(Filled::Some) => {}
+                Ok(Filled::Refused(fault)) => self.refuse(fault),
+                Ok(Filled::End) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Takes bytes of a head from the socket into the guard.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let Guard::H1(guard, _) = &mut self.guard else { return Poll::Ready(Ok(Filled::End)) };
+        let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(poll_read_eof(Pin::new(&mut self.io), context, &mut read))?;
+        if read.filled().is_empty() {
+            return Poll::Ready(Ok(Filled::End));
+        }
+        self.head_began.get_or_insert_with(now);
+        Poll::Ready(Ok(match guard.received(read.filled()) {
+            Ok(()) => Filled::Some,
+            Err(fault @ H1Fault::Head(_)) => Filled::Refused(fault.into()),
+            Err(fault) => {
+                self.facts.control.set_fault(fault.into());
+                return Poll::Ready(Err(invalid_data(fault)));
+            }
+        }))
+    }
+
+    /// As [`Self::poll_fill`], for a head that has begun and must end in time.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        if let Poll::Ready(filled) = self.poll_fill(context) {
+            return Poll::Ready(filled);
+        }
+        let began = *self.head_began.get_or_insert_with(now);
+        ready!(self.read_timer.poll(began + self.limits.head, context));
+        Poll::Ready(Ok(Filled::Refused(StreamFault::HeadTimeout)))
+    }
+
+    fn refuse(&mut self, fault: StreamFault) {
+        if let Guard::H1(_, refuse) = &self.guard {
+            self.facts.control.set_fault(fault);
+            self.linger = Some(Linger::new(refuse.answer(&self.facts, fault)));
+        }
+    }
+
+    /// Moves bytes of a body or a tunnel straight into the engine's buffer.
+    fn poll_bulk(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Guard::H1(guard, _) = &mut self.guard else { return Poll::Ready(Ok(())) };
+        let before = out.filled().len();
+        match poll_read_eof(Pin::new(&mut self.io), context, out) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let now = now();
+                self.last_activity = Some(now);
+                self.request.moved(out.filled().len() - before, now);
+                return Poll::Ready(match guard.pass(&out.filled()[before..]) {
+                    Ok(own) => {
+                        out.set_filled(before + own);
+                        Ok(())
+                    }
+                    Err(fault) => {
+                        out.set_filled(before);
+                        self.facts.control.set_fault(fault.into());
+                        Err(invalid_data(fault))
+                    }
+                });
+            }
+        }
+        loop {
+            let due = if self.facts.control.is_tunnel() {
+                self.tunnel_due()
+            } else {
+                self.request.waiting(now(), &self.limits.request).map_err(StreamFault::SlowRequest)
+            };
+            match due {
+                Ok(due) => ready!(self.read_timer.poll(due, context)),
+                Err(fault) => return Poll::Ready(Err(self.timed_out(fault))),
+            }
+        }
+    }
+
+    fn tunnel_due(&mut self) -> Result<Instant, StreamFault> {
+        let now = now();
+        let due = *self.last_activity.get_or_insert(now) + self.limits.tunnel_idle;
+        if now >= due { Err(StreamFault::IdleTunnel) } else { Ok(due) }
+    }
+
+    fn timed_out(&self, fault: StreamFault) -> io::Error {
+        self.facts.control.set_fault(fault);
+        io::Error::new(io::ErrorKind::TimedOut, fault)
+    }
+
+    fn poll_read_h2(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.facts.control.fault().is_some() {
+            // The accept loop says GOAWAY and ends the connection; nothing more is read until it does.
+            return Poll::Pending;
+        }
+        let Guard::H2(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
+        let before = out.filled().len();
+        let checked = match poll_read_eof(Pin::new(&mut self.io), context, out) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => guard.received(&out.filled()[before..], now()),
+            Poll::Pending => {
+                let Some(deadline) = guard.deadline() else { return Poll::Pending };
+                ready!(self.read_timer.poll(deadline, context));
+                guard.tick(now())
+            }
+        };
+        match checked {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(fault) => {
+                self.facts.control.set_fault(fault.into());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Applies the pace of the answer to the outcome of one attempt to write.
+    fn paced<T>(
+        &mut self,
+        attempt: Poll<io::Result<T>>,
+        moved: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(outcome) = attempt {
+            if moved > 0 {
+                let now = now();
+                self.last_activity = Some(now);
+                self.response.moved(moved, now);
+            }
+            return Poll::Ready(outcome);
+        }
+        loop {
+            match self.response.waiting(now(), &self.limits.response) {
+                Ok(due) => ready!(self.write_timer.poll(due, context)),
+                Err(fault) => return Poll::Ready(Err(self.timed_out(slow_response(fault)))),
+            }
+        }
+    }
+
+    fn note_sent<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>, mut count: usize) {
+        let Guard::H2(guard) = &mut self.guard else { return };
+        for part in parts {
+            let own = part.len().min(count);
+            guard.sent(&part[..own]);
+            count -= own;
+        }
+    }
+}
+
+enum Filled {
+    Some,
+    End,
+    Refused(StreamFault),
+}
+
+/// Bytes of later requests that are kept while one is being answered.
+const HELD: usize = 16 * 1024;
+
+/// The runtime's clock, so that tests can move it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn slow_response(fault: PaceFault) -> StreamFault {
+    StreamFault::SlowResponse(fault)
+}
+
+fn invalid_data(fault: H1Fault) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, fault)
+}
+
+/// Many clients close TLS without `close_notify`. HTTP has its own framing, so that is an end like any other here.
+fn poll_read_eof<S: AsyncRead>(
+    io: Pin<&mut S>,
+    context: &mut Context<'_>,
+    out: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    match ready!(io.poll_read(context, out)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+        other => Poll::Ready(other),
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for EdgeStream<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.guard {
+            Guard::H1(..) => this.poll_read_h1(context, out),
+            Guard::H2(_) => this.poll_read_h2(context, out),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for EdgeStream<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let attempt = Pin::new(&mut this.io).poll_write(context, bytes);
+        let count = written(&attempt);
+        this.note_sent(std::iter::once(bytes), count);
+        this.paced(attempt, count, context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let attempt = Pin::new(&mut this.io).poll_write_vectored(context, parts);
+        let count = written(&attempt);
+        this.note_sent(parts.iter().map(|part| &**part), count);
+        this.paced(attempt, count, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let attempt = Pin::new(&mut this.io).poll_flush(context);
+        this.paced(attempt, 0, context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let attempt = Pin::new(&mut this.io).poll_shutdown(context);
+        this.paced(attempt, 0, context)
+    }
+}
+
+fn written(attempt: &Poll<io::Result<usize>>) -> usize {
+    match attempt {
+        Poll::Ready(Ok(count)) => *count,
+        Poll::Ready(Err(_)) | Poll::Pending => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;
