@@ -1,0 +1,208 @@
+//! How many connections are let in: in all, per client, and how fast one client may open new ones.
+//!
+//! Pure counting with the clock as an argument. Which connection is closed to make room is [`super::open`]'s choice.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// One client as limits see it: an IPv4 address or an IPv6 /64, the least that one subscriber is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientKey(u128);
+
+impl From<IpAddr> for ClientKey {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // Mapped form: no /64 of the Internet looks like it.
+            IpAddr::V4(v4) => Self(u128::from(v4.to_ipv6_mapped())),
+            IpAddr::V6(v6) => {
+                Self(u128::from(v6) & u128::from(Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0)))
+            }
+        }
+    }
+}
+
+/// What `[limits]` says; 0 stands for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CapLimits {
+    /// Open connections of one client.
+    pub client_connections: usize,
+    /// New connections per second of one client; a burst of one second's worth is let through.
+    pub client_handshakes_per_second: u32,
+    /// Open connections in all.
+    pub connections: usize,
+}
+
+/// Which cap a new connection met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CapFault {
+    /// [`CapLimits::client_connections`].
+    #[error("the client has too many connections open")]
+    ClientConnections,
+    /// [`CapLimits::client_handshakes_per_second`].
+    #[error("the client opens connections too fast")]
+    ClientRate,
+    /// [`CapLimits::connections`].
+    #[error("too many connections are open in all")]
+    Connections,
+}
+
+/// Counts connections; clones of the `Arc` share the counts.
+#[derive(Debug)]
+pub struct Caps {
+    limits: CapLimits,
+    open: AtomicUsize,
+    clients: Mutex<HashMap<ClientKey, Client>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    open: usize,
+    tokens: f64,
+    filled: Instant,
+}
+
+/// Place of one open connection; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    caps: Arc<Caps>,
+    client: ClientKey,
+}
+
+/// Clients without an open connection are forgotten when so many are known.
+const SWEEP_AT: usize = 4096;
+
+impl Caps {
+    /// Nothing open yet.
+    pub fn new(limits: CapLimits) -> Arc<Self> {
+        Arc::new(Self { limits, open: AtomicUsize::new(0), clients: Mutex::default() })
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Lets one more connection of `address` in.
+    ///
+    /// # Errors
+    /// The first cap that is met: total, then rate, then the client's own connections.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Permit, CapFault> {
+        if self.limits.connections > 0 && self.open() >= self.limits.connections {
+            return Err(CapFault::Connections);
+        }
+        let client = ClientKey::from(address);
+        self.count_client(client, now)?;
+        self.open.fetch_add(1, Relaxed);
+        Ok(Permit { caps: Arc::clone(self), client })
+    }
+
+    fn count_client(&self, key: ClientKey, now: Instant) -> Result<(), CapFault> {
+        let limits = &self.limits;
+        let rate = f64::from(limits.client_handshakes_per_second);
+        let mut clients = self.lock();
+        if clients.len() >= SWEEP_AT {
+            clients.retain(|_, client| client.open > 0 || client.tokens_at(now, rate) < rate);
+        }
+        let client = clients.entry(key).or_insert(Client { open: 0, tokens: rate, filled: now });
+        client.tokens = client.tokens_at(now, rate);
+        client.filled = now;
+        if rate > 0.0 && client.tokens < 1.0 {
+            return Err(CapFault::ClientRate);
+        }
+        client.tokens -= 1.0;
+        if limits.client_connections > 0 && client.open >= limits.client_connections {
+            return Err(CapFault::ClientConnections);
+        }
+        client.open += 1;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientKey, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    fn tokens_at(&self, now: Instant, rate: f64) -> f64 {
+        (self.tokens + now.saturating_duration_since(self.filled).as_secs_f64() * rate).min(rate)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.caps.open.fetch_sub(1, Relaxed);
+        if let Some(client) = self.caps.lock().get_mut(&self.client) {
+            client.open = client.open.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMITS: CapLimits = CapLimits { client_connections: 3, client_handshakes_per_second: 5, connections: 10 };
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn admit_all(caps: &Arc<Caps>, address: &str, now: Instant, count: usize) -> Result<Vec<Permit>, CapFault> {
+        (0..count).map(|_| caps.admit(ip(address), now)).collect()
+    }
+
+    #[test]
+    fn a_client_has_its_own_number_of_connections() {
+        let (caps, now) = (Caps::new(LIMITS), Instant::now());
+        let held = admit_all(&caps, "192.0.2.1", now, 3).expect("three fit");
+        assert_eq!(caps.admit(ip("192.0.2.1"), now).err(), Some(CapFault::ClientConnections));
+        assert!(caps.admit(ip("192.0.2.2"), now).is_ok(), "another client is not harmed");
+        drop(held);
+        assert!(caps.admit(ip("192.0.2.1"), now + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn a_slash_64_is_one_client_and_a_mapped_address_is_its_ipv4() {
+        let (caps, now) = (Caps::new(LIMITS), Instant::now());
+        let _held = admit_all(&caps, "2001:db8::1", now, 3).expect("three fit");
+        assert_eq!(caps.admit(ip("2001:db8::ffff:2"), now).err(), Some(CapFault::ClientConnections));
+        assert!(caps.admit(ip("2001:db8:0:1::1"), now).is_ok());
+        assert_eq!(ClientKey::from(ip("::ffff:192.0.2.1")), ClientKey::from(ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn new_connections_per_second_are_bounded_and_come_back_with_time() {
+        let (caps, now) = (Caps::new(LIMITS), Instant::now());
+        for _ in 0..5 {
+            drop(caps.admit(ip("192.0.2.1"), now).expect("within the burst"));
+        }
+        assert_eq!(caps.admit(ip("192.0.2.1"), now).err(), Some(CapFault::ClientRate));
+        assert!(caps.admit(ip("192.0.2.1"), now + Duration::from_millis(200)).is_ok());
+    }
+
+    #[test]
+    fn the_total_is_bounded_and_zero_means_no_limit() {
+        let (caps, now) = (Caps::new(LIMITS), Instant::now());
+        let held: Vec<_> = (0..10).map(|last| caps.admit(ip(&format!("192.0.2.{last}")), now).expect("fits")).collect();
+        assert_eq!(caps.admit(ip("192.0.2.99"), now).err(), Some(CapFault::Connections));
+        drop(held);
+        assert_eq!(caps.open(), 0);
+        let open = Caps::new(CapLimits { client_connections: 0, client_handshakes_per_second: 0, connections: 0 });
+        assert_eq!(admit_all(&open, "192.0.2.1", now, 10_000).expect("no limit").len(), 10_000);
+    }
+
+    #[test]
+    fn clients_that_left_are_forgotten() {
+        let (caps, mut now) = (Caps::new(LIMITS), Instant::now());
+        for number in 0..100_000u32 {
+            let _ = caps.admit(IpAddr::from(number.to_be_bytes()), now);
+            now += Duration::from_millis(2);
+        }
+        assert!(caps.lock().len() <= SWEEP_AT + 1, "{}", caps.lock().len());
+    }
+}
