@@ -2,9 +2,15 @@
 //! the keys of session tickets. It knows rustls; it does not know ACME, sockets or the clock.
 
 pub mod entry;
+pub mod index;
 pub mod name;
 pub mod pem;
+pub mod resolver;
+pub mod store;
 #[cfg(test)]
 mod testing;
 
 pub use entry::{Entry, EntryError, Fingerprint, Issuer, PemPair, Validity};
+pub use index::Index;
+pub use resolver::Resolver;
+pub use store::{Batch, Store};
