@@ -6,9 +6,11 @@ pub mod index;
 pub mod name;
 pub mod pem;
 pub mod resolver;
+pub mod server_config;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod tickets;
 
 pub use entry::{Entry, EntryError, Fingerprint, Issuer, PemPair, Validity};
 pub use index::Index;
