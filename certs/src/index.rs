@@ -20,7 +20,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// Builds the map. Of several certificates for a name the best at `now` wins: see [`Rank`].
+    /// Builds the map. Of several certificates for a name the best at `now` wins: a good one of a public authority
+    /// before a local one, that before one that is over; among equals an operator's files, then the one made last.
     /// `default_name` is looked up among them for clients without SNI.
     pub fn build(entries: impl IntoIterator<Item = Arc<Entry>>, default_name: Option<&str>, now: SystemTime) -> Self {
         let mut index = Self { entries: entries.into_iter().collect(), ..Self::default() };

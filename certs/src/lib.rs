@@ -3,7 +3,9 @@
 
 pub mod disk;
 pub mod entry;
+pub mod files;
 pub mod index;
+pub mod local_ca;
 pub mod name;
 pub mod pem;
 pub mod resolver;
@@ -17,6 +19,7 @@ pub mod vault;
 pub use disk::{Disk, DiskError, RealDisk, write_atomic};
 pub use entry::{Entry, EntryError, Fingerprint, Issuer, PemPair, Validity};
 pub use index::Index;
+pub use local_ca::LocalCa;
 pub use resolver::Resolver;
 pub use store::{Batch, Store};
 pub use vault::{SetId, Vault};

@@ -1,5 +1,7 @@
 //! Real handshakes in memory: rustls as the client against the configuration that a listener gets.
 
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};

@@ -116,7 +116,8 @@ fn a_first_save_that_fails_at_any_step_leaves_nothing_or_the_whole() {
 
 #[test]
 fn a_damaged_generation_is_put_aside_and_the_one_before_is_served() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
         ("SHA256SUMS", |folder| fs::write(folder.join("privkey.pem"), "x").unwrap()),
         ("read", |folder| fs::remove_file(folder.join("privkey.pem")).unwrap()),
         ("SHA256SUMS", |folder| fs::write(folder.join("meta.json"), "{}").unwrap()),
