@@ -1,0 +1,8 @@
+//! What the edge says about itself: events, metrics, the access log and the log.
+//!
+//! Logic emits one event; the log line and the counter are made here. Nothing here decides
+//! anything about a request.
+
+mod refusal;
+
+pub use refusal::{Blame, Refusal};
