@@ -3,6 +3,12 @@
 //! Logic emits one event; the log line and the counter are made here. Nothing here decides
 //! anything about a request.
 
+mod metrics;
 mod refusal;
+mod throttle;
 
+pub use metrics::{
+    BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
+    reference,
+};
 pub use refusal::{Blame, Refusal};
