@@ -3,6 +3,7 @@
 //! Logic emits one event; the log line and the counter are made here. Nothing here decides
 //! anything about a request.
 
+pub mod events;
 mod metrics;
 mod refusal;
 mod throttle;
