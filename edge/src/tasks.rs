@@ -85,9 +85,7 @@ impl Tasks {
     pub async fn drain(&self, grace: Duration) -> Result<(), StillRunning> {
         self.stop();
         let ended = tokio::time::timeout(grace, self.set.wait_until_empty()).await;
-        ended.map_err(|_| StillRunning {
-            names: self.set.names(),
-        })
+        ended.map_err(|_| StillRunning { names: self.set.names() })
     }
 }
 
@@ -172,19 +170,16 @@ impl Drop for Entry {
 async fn caught(work: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
     let mut work = pin!(work);
     // Nothing of a task that panicked is looked at again, so no broken invariant can be seen.
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        },
-    )
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
     .await
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a message")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
 #[cfg(test)]
@@ -217,10 +212,7 @@ mod tests {
         tasks.spawn(format!("connec{}", "tion"), |_| std::future::pending());
         let left = tasks.drain(Duration::ZERO).await.expect_err("two are deaf");
         assert_eq!(left.names, ["connection x2", "deaf"]);
-        assert_eq!(
-            left.to_string(),
-            "still running after the grace: connection x2, deaf"
-        );
+        assert_eq!(left.to_string(), "still running after the grace: connection x2, deaf");
     }
 
     #[tokio::test]
