@@ -2,3 +2,4 @@
 //! texts, variables and the disk come in as arguments.
 
 pub mod fault;
+pub mod units;
