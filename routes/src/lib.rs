@@ -1,5 +1,6 @@
 //! Route files in, checked routes and a match table out. Pure: no async, no TLS, no sockets, no clock, no files:
 //! texts, variables and the disk come in as arguments.
 
+pub mod document;
 pub mod fault;
 pub mod units;
