@@ -3,4 +3,5 @@
 
 pub mod document;
 pub mod fault;
+pub mod shape;
 pub mod units;

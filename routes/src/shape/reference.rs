@@ -1,0 +1,73 @@
+//! A shape as a Markdown reference for people: one table of keys for each table of the file.
+
+use std::fmt::Write as _;
+
+use super::{Key, Shape, quoted};
+
+/// The reference of a file whose root has this shape, under headings of this level (`2` is `##`).
+pub fn reference(shape: &Shape, level: usize) -> String {
+    let mut text = String::new();
+    let mut waiting = vec![(String::new(), *shape)];
+    while !waiting.is_empty() {
+        let (path, shape) = waiting.remove(0);
+        let Some(keys) = keys_of(&shape) else { continue };
+        section(&path, keys, level, &mut text);
+        let children = keys.iter().filter(|key| key.is_usable() && keys_of(&key.shape).is_some());
+        let children: Vec<_> = children.map(|key| (join(&path, key.name), key.shape)).collect();
+        waiting.splice(0..0, children);
+    }
+    text
+}
+
+fn section(path: &str, keys: &[Key], level: usize, text: &mut String) {
+    if !path.is_empty() {
+        let _ = write!(text, "{} `{path}`\n\n", "#".repeat(level));
+    }
+    text.push_str("| key | value | default | what it does |\n|---|---|---|---|\n");
+    for key in keys.iter().filter(|key| key.is_usable()) {
+        let default = match (key.required, key.default) {
+            (true, _) => "required".to_owned(),
+            (false, Some(default)) => format!("`{default}`"),
+            (false, None) => String::new(),
+        };
+        let _ = writeln!(text, "| `{}` | {} | {default} | {} |", key.name, cell(&value(&key.shape)), cell(key.doc));
+    }
+    text.push('\n');
+}
+
+/// A bar would end the cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The keys of the table that a value of this shape may be, or hold.
+fn keys_of(shape: &Shape) -> Option<&'static [Key]> {
+    match shape {
+        Shape::Table(keys) => Some(keys),
+        Shape::Map(one) | Shape::List(one) | Shape::OneOrMany(one) => keys_of(one),
+        Shape::Either(shapes) => shapes.iter().find_map(keys_of),
+        _ => None,
+    }
+}
+
+fn value(shape: &Shape) -> String {
+    match shape {
+        Shape::Table(_) => "table".into(),
+        Shape::Map(one) => format!("table of names, each: {}", value(one)),
+        Shape::Text(what) => (*what).into(),
+        Shape::Integer { min, max } => format!("{min} to {max}"),
+        Shape::Bool => "`true` or `false`".into(),
+        Shape::Duration => "time".into(),
+        Shape::Bytes => "size".into(),
+        Shape::Rate => "rate".into(),
+        Shape::OneOf { now, .. } => quoted(now),
+        Shape::List(one) => format!("list of: {}", value(one)),
+        Shape::OneOrMany(one) => format!("{}, or a list of these", value(one)),
+        Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join("; or "),
+        Shape::Later => String::new(),
+    }
+}
