@@ -3,5 +3,6 @@
 
 pub mod document;
 pub mod fault;
+pub mod host;
 pub mod shape;
 pub mod units;
