@@ -4,5 +4,6 @@
 pub mod document;
 pub mod fault;
 pub mod host;
+pub mod path;
 pub mod shape;
 pub mod units;
