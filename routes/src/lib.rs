@@ -5,5 +5,6 @@ pub mod document;
 pub mod fault;
 pub mod host;
 pub mod path;
+pub mod rule;
 pub mod shape;
 pub mod units;
