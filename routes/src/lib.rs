@@ -7,4 +7,5 @@ pub mod host;
 pub mod path;
 pub mod rule;
 pub mod shape;
+pub mod target;
 pub mod units;
