@@ -9,6 +9,8 @@ use std::sync::atomic::{
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
+use tokio::sync::Notify;
+
 use super::h1_guard::H1Fault;
 use super::h2_guard::H2Fault;
 use super::pace::PaceFault;
@@ -46,6 +48,7 @@ pub struct Control {
     idle_since: AtomicU64,
     idle_waker: Mutex<Option<Waker>>,
     fault: OnceLock<StreamFault>,
+    faulted: Notify,
 }
 
 impl Control {
@@ -106,7 +109,14 @@ impl Control {
 
     pub(super) fn set_fault(&self, fault: StreamFault) {
         // The first one is the cause; what follows is its echo.
-        let _ = self.fault.set(fault);
+        if self.fault.set(fault).is_ok() {
+            self.faulted.notify_one();
+        }
+    }
+
+    /// Waits until the stream fails; for one waiter.
+    pub async fn faulted(&self) {
+        self.faulted.notified().await;
     }
 
     /// Why the stream failed, if it did.

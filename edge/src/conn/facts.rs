@@ -19,10 +19,8 @@ pub enum Protocol {
 pub struct TlsFacts {
     /// The name that the client asked for, in lower case; none if it sent no SNI.
     pub sni: Option<Box<str>>,
-    /// `TLSv1.2` or `TLSv1.3`.
+    /// `1.2` or `1.3`.
     pub version: &'static str,
-    /// Name of the cipher suite.
-    pub cipher: &'static str,
     /// Whether a ticket spared the full handshake.
     pub resumed: bool,
     /// The certificate that was chosen for the name.

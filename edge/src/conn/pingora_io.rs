@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::body_watch::BodyWatch;
 use super::facts::ConnFacts;
 use super::stream::EdgeStream;
 
@@ -45,21 +46,18 @@ impl Descriptor for TlsStream<TcpStream> {
 pub struct RequestLink {
     /// The connection it came on.
     pub conn: Arc<ConnFacts>,
+    /// The watch over the body of this very request; HTTP/2 only.
+    pub body: Option<Arc<BodyWatch>>,
 }
 
-/// The digest through which each request of a connection reaches its facts.
-pub fn digest(conn: &Arc<ConnFacts>, descriptor: RawFd) -> Digest {
-    Digest {
-        ssl_digest: None,
-        timing_digest: Vec::new(),
-        proxy_digest: Some(proxy_digest(conn)),
-        socket_digest: Some(socket_digest(conn, descriptor)),
-    }
+/// The digest through which one HTTP/2 request reaches the facts of its connection.
+pub fn h2_digest(conn: &Arc<ConnFacts>, body: &Arc<BodyWatch>) -> Digest {
+    Digest { proxy_digest: Some(proxy_digest(conn, Some(Arc::clone(body)))), ..Digest::default() }
 }
 
-fn proxy_digest(conn: &Arc<ConnFacts>) -> Arc<ProxyDigest> {
+fn proxy_digest(conn: &Arc<ConnFacts>, body: Option<Arc<BodyWatch>>) -> Arc<ProxyDigest> {
     let head = ResponseHeader::build_no_case(200, None).expect("200 is a status");
-    let link = RequestLink { conn: Arc::clone(conn) };
+    let link = RequestLink { conn: Arc::clone(conn), body };
     Arc::new(ProxyDigest::new(Box::new(head), Some(Box::new(link))))
 }
 
@@ -105,7 +103,7 @@ impl<S> GetTimingDigest for EdgeStream<S> {
 
 impl<S> GetProxyDigest for EdgeStream<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(proxy_digest(&self.facts))
+        Some(proxy_digest(&self.facts, None))
     }
 }
 
