@@ -107,7 +107,7 @@ impl Document {
     /// Every syntax error of the text, or the one place where it is not UTF-8. Variables that are not known are no
     /// error here: they are faults of the value that uses them.
     pub fn parse(source: &Source, vars: &Vars<'_>) -> Result<Self, Vec<Fault>> {
-        let text = build::text_of(source).map_err(|fault| vec![fault])?;
+        let text = build::text_of(source).map_err(|fault| vec![*fault])?;
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let root = Node { span: 0..0, value: Value::Table(Vec::new()) };
         let mut document = Self { path: source.path.clone(), text, lines, root };

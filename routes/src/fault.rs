@@ -170,11 +170,6 @@ impl Faults {
         self.all.extend(faults);
     }
 
-    /// Notes the fault of a failed step and gives the value of one that did not fail.
-    pub fn take<T>(&mut self, step: Result<T, Fault>) -> Option<T> {
-        step.map_err(|fault| self.push(fault)).ok()
-    }
-
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
         self.all.iter().any(Fault::is_error)

@@ -152,7 +152,7 @@ pub enum HttpVersion {
 /// A folder whose files are the answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The folder, as written in the file; see [`crate::check::resolve`].
+    /// The folder, as written in the file; see [`crate::world::resolve`].
     pub root: String,
     /// Whether the index is the answer for every path that is no file.
     pub spa: bool,

@@ -8,7 +8,7 @@ use super::{Document, Entry, Node, Source, Value};
 use crate::fault::{Fault, Place};
 
 /// The text of a source, or the place of its first byte that is not UTF-8.
-pub(super) fn text_of(source: &Source) -> Result<String, Fault> {
+pub(super) fn text_of(source: &Source) -> Result<String, Box<Fault>> {
     let error = match std::str::from_utf8(&source.bytes) {
         Ok(text) => return Ok(text.to_owned()),
         Err(error) => error,
@@ -22,7 +22,7 @@ pub(super) fn text_of(source: &Source) -> Result<String, Fault> {
         column: line_text.chars().count() + 1,
         source_line: line_text.to_owned(),
     };
-    Err(Fault::error(place, "", "the file is not UTF-8").hint("save it again as UTF-8"))
+    Err(Box::new(Fault::error(place, "", "the file is not UTF-8").hint("save it again as UTF-8")))
 }
 
 /// The tree of a document whose text and lines are set, or all its syntax errors.
