@@ -47,6 +47,8 @@ pub enum Shape {
     OneOrMany(&'static Shape),
     /// One of several shapes, told apart by the kind of TOML value.
     Either(&'static [Shape]),
+    /// Anything: somebody else checks it.
+    Any,
     /// A key of a later version: its name is known, it cannot be used yet.
     Later,
 }
@@ -120,6 +122,7 @@ impl Shape {
             Self::List(_) => "a list".into(),
             Self::OneOrMany(one) => format!("{} or a list", one.words()),
             Self::Either(shapes) => shapes.iter().map(Self::words).collect::<Vec<_>>().join(" or "),
+            Self::Any => "any value".into(),
             Self::Later => "nothing yet".into(),
         }
     }

@@ -68,6 +68,7 @@ fn value(shape: &Shape) -> String {
         Shape::List(one) => format!("list of: {}", value(one)),
         Shape::OneOrMany(one) => format!("{}, or a list of these", value(one)),
         Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join("; or "),
+        Shape::Any => "anything".into(),
         Shape::Later => String::new(),
     }
 }

@@ -27,6 +27,7 @@ fn of(shape: &Shape) -> Value {
         Shape::List(one) => json!({ "type": "array", "items": of(one) }),
         Shape::OneOrMany(one) => json!({ "anyOf": [of(one), { "type": "array", "items": of(one) }] }),
         Shape::Either(shapes) => json!({ "anyOf": shapes.iter().map(of).collect::<Vec<_>>() }),
+        Shape::Any => json!({}),
         Shape::Later => json!(false),
     }
 }

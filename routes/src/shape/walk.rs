@@ -12,6 +12,7 @@ pub fn walk(item: &Item<'_>, shape: &Shape, faults: &mut Faults) {
         return faults.push(fault);
     }
     match shape {
+        Shape::Any => {}
         Shape::Later => faults.push(later(item)),
         Shape::Either(shapes) => either(item, shapes, shape, faults),
         Shape::OneOrMany(one) if item.kind() != Kind::List => walk_one_of_many(item, one, shape, faults),
@@ -54,6 +55,7 @@ fn takes(shape: &Shape, kind: Kind) -> bool {
         Shape::List(_) => kind == Kind::List,
         Shape::OneOrMany(one) => kind == Kind::List || takes(one, kind),
         Shape::Either(shapes) => shapes.iter().any(|shape| takes(shape, kind)),
+        Shape::Any => true,
         Shape::Later => false,
     }
 }
