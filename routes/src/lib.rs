@@ -5,7 +5,10 @@ pub mod document;
 pub mod fault;
 pub mod host;
 pub mod path;
+pub mod route;
 pub mod rule;
 pub mod shape;
 pub mod target;
 pub mod units;
+pub mod world;
+
