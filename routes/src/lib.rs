@@ -3,6 +3,7 @@
 
 pub mod document;
 pub mod fault;
+pub mod file;
 pub mod host;
 pub mod path;
 pub mod route;

@@ -1,0 +1,221 @@
+//! How a route is written: the keys of `[[route]]` as data, and the step from a table to a checked route.
+//! One route at a time; what several routes mean together is the part of `check`.
+
+use crate::document::Item;
+use crate::fault::{Faults, did_you_mean};
+use crate::host::Host;
+use crate::route::Route;
+use crate::rule::Rule;
+use crate::shape::{Key, Shape, walk};
+use crate::world::World;
+
+mod conditions;
+mod options;
+mod target;
+mod upstream;
+
+/// A whole route file.
+pub const FILE: Shape = Shape::Table(&[
+    Key::new("route", Shape::List(&ROUTE), "The routes of this file."),
+    Key::later("tcp"),
+    Key::later("udp"),
+    Key::later("middleware"),
+]);
+
+/// What may stand in a route file besides its routes, which are read one by one.
+pub(crate) const OUTER: Shape =
+    Shape::Table(&[Key::new("route", Shape::Any, ""), Key::later("tcp"), Key::later("udp"), Key::later("middleware")]);
+
+/// One `[[route]]`.
+pub const ROUTE: Shape = Shape::Table(&[
+    Key::new("name", Shape::TEXT, "Unique; the label in logs and metrics.").default("the first host"),
+    Key::new(
+        "host",
+        HOSTS,
+        "The hosts it answers for: exact, or a wildcard for one label (`*.s3.example.com`). None: every host.",
+    ),
+    Key::new("path", conditions::PATHS, conditions::PATHS_DOC),
+    Key::new("method", conditions::METHODS, "One of these methods."),
+    Key::new("header", conditions::VALUES, conditions::HEADERS_DOC),
+    Key::new("query", conditions::VALUES, "Parameters and their exact values, as with `header`."),
+    Key::new("client_ip", conditions::NETWORKS, "Networks that the client is in, e.g. `10.0.0.0/8`."),
+    Key::new("except", conditions::EXCEPT, "A request that fits all of this is left to other routes."),
+    Key::new("entrypoint", Shape::OneOrMany(&Shape::Text("an entrypoint's name")), "Where it is served.")
+        .default("every HTTP entrypoint with TLS"),
+    Key::new(
+        "priority",
+        Shape::Integer { min: -1000, max: 1000 },
+        "The higher one wins among routes that are otherwise equal.",
+    )
+    .default("0"),
+    Key::new("tls", options::TLS, "Who signs the certificates of its hosts."),
+    Key::new("limits", options::LIMITS, "How much a client may send."),
+    Key::new("path_policy", Shape::one_of(&["strict", "raw"]), options::PATH_POLICY_DOC).default("\"strict\""),
+    Key::new(
+        "host_header",
+        Shape::TEXT,
+        "`keep` the client's Host, send the `upstream` server's own, or this literal one.",
+    )
+    .default("\"keep\""),
+    Key::new("upstream", upstream::UPSTREAM, "The servers: a URL, a list of URLs, or a table."),
+    Key::new("redirect", target::REDIRECT, "Sends the client elsewhere: a template, or a table."),
+    Key::new("files", target::FILES, "Serves a folder: its path, or a table."),
+    Key::new("respond", target::RESPOND, "Answers by itself: a text, or a table."),
+    Key::later("preset"),
+    Key::later("use"),
+]);
+
+const HOSTS: Shape = Shape::OneOrMany(&Shape::Text("a host name"));
+
+/// The keys that decide whether a request is this route's; while one of them is wrong, nobody knows.
+const RULE_KEYS: &[&str] =
+    &["host", "path", "method", "header", "query", "client_ip", "except", "entrypoint", "priority", "preset"];
+
+/// What could be read of one route.
+#[derive(Debug)]
+pub(crate) struct Draft<'d> {
+    /// Where it stands.
+    pub(crate) item: Item<'d>,
+    /// Its name, or its key where it has none.
+    pub(crate) name: String,
+    /// The hosts that could be read.
+    pub(crate) hosts: Vec<Host>,
+    /// When it would answer, if that part is without error.
+    pub(crate) rule: Option<Rule>,
+    /// The route, if nothing is wrong.
+    pub(crate) route: Option<Route>,
+    /// Everything wrong with it.
+    pub(crate) faults: Faults,
+}
+
+/// Reads one route and notes everything that is wrong with it.
+pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>) -> Draft<'d> {
+    let mut faults = Faults::new();
+    walk(item, &ROUTE, &mut faults);
+    let mut reader = Reader { world, faults };
+    let rule = reader.rule(item);
+    let hosts = rule.hosts.clone();
+    let name = reader.name(item, &hosts);
+    let target = reader.target(item);
+    let options = reader.options(item, &rule, target.as_ref());
+    let mut faults = reader.faults;
+    let label = name.clone().unwrap_or_else(|| item.key().to_owned());
+    faults.name_route(&label);
+    let readable = !rule_is_wrong(item, &faults);
+    let route = name.zip(target).filter(|_| !faults.has_errors()).map(|(name, target)| {
+        let place = item.place();
+        Route {
+            name,
+            file: place.file,
+            line: place.line,
+            rule: rule.clone(),
+            target,
+            tls: options.tls,
+            limits: options.limits,
+            path_policy: options.path_policy,
+            host_header: options.host_header,
+            text: format!("[[route]]\n{}", item.to_toml_lines()),
+        }
+    });
+    Draft { item: item.clone(), name: label, hosts, rule: readable.then_some(rule), route, faults }
+}
+
+fn rule_is_wrong(item: &Item<'_>, faults: &Faults) -> bool {
+    faults.iter().filter(|fault| fault.is_error()).any(|fault| {
+        let below = fault.key.strip_prefix(item.key()).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
+        let key = below.split(['.', '[']).next().unwrap_or_default();
+        // A misspelt key may have been one of them.
+        RULE_KEYS.contains(&key) || fault.why.starts_with("unknown key")
+    })
+}
+
+/// Reads the parts of one route. Faults of shape are noted before, so a value of the wrong kind is passed over here.
+struct Reader<'w> {
+    world: &'w World<'w>,
+    faults: Faults,
+}
+
+impl Reader<'_> {
+    fn name(&mut self, item: &Item<'_>, hosts: &[Host]) -> Option<String> {
+        let Some(given) = item.get("name") else {
+            if hosts.is_empty() && item.get("host").is_none() {
+                let fault = item.fault("a route without `host` needs a `name`");
+                self.faults.push(fault.hint("add name = \"..\": it is the label in logs and metrics"));
+            }
+            return hosts.first().map(ToString::to_string);
+        };
+        let name = given.as_str()?;
+        let is_good = |c: char| c.is_ascii_alphanumeric() || "-_.*:[]@".contains(c);
+        if name.is_empty() || name.len() > 100 || !name.chars().all(is_good) {
+            let fault = given.fault("a route's name has 1 to 100 letters, digits, `-`, `_` or `.`");
+            self.faults.push(fault.hint("it is a label in logs and metrics"));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    fn rule(&mut self, item: &Item<'_>) -> Rule {
+        Rule {
+            hosts: self.hosts(item),
+            entrypoints: self.entrypoints(item),
+            conditions: self.conditions(item),
+            except: self.except(item),
+            priority: item.get("priority").and_then(|item| item.as_integer()).unwrap_or(0),
+        }
+    }
+
+    fn hosts(&mut self, item: &Item<'_>) -> Vec<Host> {
+        let Some(hosts) = item.get("host") else { return Vec::new() };
+        self.refuse_empty(&hosts);
+        let mut read: Vec<Host> = Vec::new();
+        for item in hosts.one_or_many() {
+            let Some(text) = item.as_str() else { continue };
+            match Host::parse(text) {
+                Ok(host) if read.contains(&host) => {
+                    self.faults.push(item.fault(format!("the host `{host}` is named twice")))
+                }
+                Ok(host) => read.push(host),
+                Err(error) => self.faults.push(item.fault(format!("`{text}`: {error}")).maybe_hint(error.hint())),
+            }
+        }
+        read
+    }
+
+    /// An empty list would mean no condition: hardly what somebody who writes one expects.
+    fn refuse_empty(&mut self, list: &Item<'_>) {
+        if list.one_or_many().is_empty() {
+            let fault = list.fault(format!("`{}` is an empty list", list.name()));
+            self.faults.push(fault.hint("name at least one, or remove the key"));
+        }
+    }
+
+    fn entrypoints(&mut self, item: &Item<'_>) -> Vec<String> {
+        let world = self.world;
+        let http = || world.entrypoints.iter().filter(|entrypoint| entrypoint.http);
+        let Some(given) = item.get("entrypoint") else {
+            if http().next().is_none() {
+                let fault = item.fault("edge.toml has no entrypoint that speaks HTTP");
+                self.faults.push(fault.hint("add [entrypoint.https] with tls = true"));
+            }
+            let with_tls = http().any(|entrypoint| entrypoint.tls);
+            let served = http().filter(|entrypoint| entrypoint.tls == with_tls);
+            return served.map(|entrypoint| entrypoint.name.clone()).collect();
+        };
+        self.refuse_empty(&given);
+        let mut names = Vec::new();
+        for item in given.one_or_many() {
+            let Some(name) = item.as_str() else { continue };
+            match world.entrypoints.iter().find(|entrypoint| entrypoint.name == name) {
+                Some(entrypoint) if entrypoint.http => names.push(name.to_owned()),
+                Some(_) => self.faults.push(item.fault(format!("the entrypoint `{name}` does not speak HTTP"))),
+                None => {
+                    let hint = did_you_mean(name, http().map(|entrypoint| entrypoint.name.as_str()));
+                    self.faults.push(item.fault(format!("there is no entrypoint `{name}`")).maybe_hint(hint));
+                }
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
