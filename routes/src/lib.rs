@@ -1,6 +1,7 @@
 //! Route files in, checked routes and a match table out. Pure: no async, no TLS, no sockets, no clock, no files:
 //! texts, variables and the disk come in as arguments.
 
+pub mod check;
 pub mod document;
 pub mod fault;
 pub mod file;
@@ -13,3 +14,5 @@ pub mod target;
 pub mod units;
 pub mod world;
 
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,152 @@
+//! Route files in, checked routes out. Every route stands alone: a fault rejects the route it is about and no other;
+//! a syntax error, after which nobody knows what is a route, takes its file along. Every fault is told in one run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::document::{Document, Item, Kind, Source};
+use crate::fault::{Fault, Faults, sort};
+use crate::file::{self, Draft};
+use crate::host::Host;
+use crate::route::Route;
+use crate::rule::Rule;
+use crate::shape::walk;
+use crate::world::World;
+
+mod together;
+
+/// What came of a set of route files.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// The routes that can serve, in order of files and lines.
+    pub routes: Vec<Arc<Route>>,
+    /// The routes that cannot.
+    pub rejected: Vec<Rejected>,
+    /// Every fault of every file, warnings among them, in order of files and lines.
+    pub faults: Vec<Fault>,
+    /// The files with syntax errors: none of their routes could be read.
+    pub broken_files: Vec<String>,
+}
+
+impl Checked {
+    /// The faults that stop something.
+    pub fn errors(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().filter(|fault| fault.is_error())
+    }
+
+    /// The faults that stop nothing.
+    pub fn warnings(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().filter(|fault| !fault.is_error())
+    }
+}
+
+/// A route that cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its name; its key in the file where it has none.
+    pub name: String,
+    /// The hosts that could be read.
+    pub hosts: Vec<Host>,
+    /// When it would answer, if that part of it is without fault: the edge then answers 503 there and nowhere else.
+    pub rule: Option<Rule>,
+    /// The file it stands in.
+    pub file: String,
+    /// The line of its `[[route]]`, counted from 1.
+    pub line: usize,
+    /// Why; never empty, errors first.
+    pub faults: Vec<Fault>,
+}
+
+impl Rejected {
+    /// The id of its first fault, shown to clients with the 503.
+    pub fn fault_id(&self) -> String {
+        self.faults.first().map(Fault::id).unwrap_or_default()
+    }
+}
+
+/// Checks route files. Their order does not matter: they are taken in the order of their paths.
+pub fn check(sources: &[Source], world: &World<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let mut sources: Vec<&Source> = sources.iter().collect();
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    let documents: Vec<Document> = sources
+        .into_iter()
+        .filter_map(|source| {
+            Document::parse(source, &world.vars).map_err(|faults| checked.note_broken(source, faults)).ok()
+        })
+        .collect();
+    let mut drafts = Vec::new();
+    for document in &documents {
+        let mut faults = Faults::new();
+        drafts.extend(route_items(document, &mut faults).iter().map(|item| file::read(item, world)));
+        checked.faults.extend(faults.iter().cloned());
+    }
+    refuse_equal_names(&mut drafts);
+    together::judge(&mut drafts);
+    drafts.into_iter().for_each(|draft| checked.note_draft(draft));
+    sort(&mut checked.faults);
+    checked
+}
+
+impl Checked {
+    fn note_broken(&mut self, source: &Source, faults: Vec<Fault>) {
+        self.broken_files.push(source.path.clone());
+        self.faults.extend(faults);
+    }
+
+    fn note_draft(&mut self, draft: Draft<'_>) {
+        let Draft { item, name, hosts, rule, route, faults } = draft;
+        self.faults.extend(faults.iter().cloned());
+        match route.filter(|_| !faults.has_errors()) {
+            Some(route) => self.routes.push(Arc::new(route)),
+            None => {
+                let place = item.place();
+                let mut faults = faults.into_sorted();
+                faults.sort_by_key(|fault| fault.severity);
+                self.rejected.push(Rejected { name, hosts, rule, file: place.file, line: place.line, faults });
+            }
+        }
+    }
+}
+
+/// The tables of the routes of a file; everything else in it is judged at once.
+fn route_items<'d>(document: &'d Document, faults: &mut Faults) -> Vec<Item<'d>> {
+    let root = document.root();
+    walk(&root, &file::OUTER, faults);
+    let Some(routes) = root.get("route") else {
+        if root.entries().next().is_none() {
+            faults.push(root.warning("the file has no routes").hint("add a [[route]], or remove the file"));
+        }
+        return Vec::new();
+    };
+    let (tables, others) = match routes.kind() {
+        Kind::List => routes.items().partition(|item| item.kind() == Kind::Table),
+        _ => (Vec::new(), vec![routes]),
+    };
+    for other in others {
+        let why = format!("`route` is a list of tables, found {}", other.kind().words());
+        faults.push(other.fault(why).hint("begin each route with [[route]], in double brackets"));
+    }
+    tables
+}
+
+/// The first of several routes with one name has it, even if it is rejected: else a fault in one route would give its
+/// name, its metrics and its history to another.
+fn refuse_equal_names(drafts: &mut [Draft<'_>]) {
+    let mut first: HashMap<String, String> = HashMap::new();
+    for draft in drafts {
+        let place = draft.item.place();
+        let here = format!("{}:{}", place.file, place.line);
+        let Some(there) = first.get(&draft.name) else {
+            first.insert(draft.name.clone(), here);
+            continue;
+        };
+        let at = draft.item.get("name").or_else(|| draft.item.get("host")).unwrap_or_else(|| draft.item.clone());
+        let why = format!("the name `{}` is taken by the route at {there}", draft.name);
+        draft.faults.push(at.fault(why).hint("give one of them another `name`"));
+        draft.faults.name_route(&draft.name);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! A world for tests: three entrypoints, a few variables, a small disk. Compiled for tests alone.
+
+use std::path::Path;
+
+use crate::check::{Checked, check};
+use crate::document::{Source, Vars};
+use crate::host::Host;
+use crate::world::{Disk, Entrypoint, Seen, World};
+
+/// A disk that has `/etc/edge/dist` (a folder), `/etc/edge/ca.pem` and `/etc/edge/key.pem`.
+struct SmallDisk;
+
+impl Disk for SmallDisk {
+    fn look(&self, path: &Path) -> Seen {
+        match path.to_str() {
+            Some("/etc/edge/dist") => Seen::Folder,
+            Some("/etc/edge/ca.pem" | "/etc/edge/key.pem") => Seen::File,
+            Some("/etc/edge/secret.pem") => Seen::Unreadable("permission denied".into()),
+            _ => Seen::Missing,
+        }
+    }
+}
+
+/// Checks files, given by name and text, in a world with `[acme]`.
+pub(crate) fn check_files(files: &[(&str, &str)]) -> Checked {
+    check_in(files, true)
+}
+
+/// As `check_files`, with or without `[acme]`.
+pub(crate) fn check_in(files: &[(&str, &str)], acme: bool) -> Checked {
+    let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(*path, *text)).collect();
+    check_sources(&sources, acme)
+}
+
+/// As `check_files`, from sources.
+pub(crate) fn check_sources(sources: &[Source], acme: bool) -> Checked {
+    let lookup = |name: &str| (name == "DOMAIN").then(|| "example.com".to_owned());
+    let known = ["DOMAIN".to_owned()];
+    let entrypoint = |name: &str, http, tls| Entrypoint { name: name.into(), http, tls };
+    let world = World {
+        vars: Vars { lookup: &lookup, known: &known },
+        entrypoints: &[
+            entrypoint("http", true, false),
+            entrypoint("https", true, true),
+            entrypoint("postgres", false, true),
+        ],
+        acme,
+        certificates: &[Host::parse("*.wild.example.com").expect("a host")],
+        folder: Path::new("/etc/edge"),
+        disk: &SmallDisk,
+    };
+    check(sources, &world)
+}
+
+/// A generator of numbers that are the same in every run.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    /// One of several.
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
