@@ -10,6 +10,7 @@ pub mod path;
 pub mod route;
 pub mod rule;
 pub mod shape;
+pub mod table;
 pub mod target;
 pub mod units;
 pub mod world;

@@ -187,7 +187,7 @@ fn each_fault_of_a_route_is_told_with_line_and_column() {
 }
 
 #[test]
-fn each_fault_of_hosts_and_targets_is_told_with_line_and_column() {
+fn each_fault_of_hosts_and_servers_is_told_with_line_and_column() {
     for (rest, column, why) in [
         (
             "host = \"https://a.example\"\nrespond = \"\"",
@@ -222,6 +222,15 @@ fn each_fault_of_hosts_and_targets_is_told_with_line_and_column() {
             (3, 35),
             "`tls` is not used: no server is `https`",
         ),
+    ] {
+        let expected = [(column.0, column.1, why.to_owned())];
+        assert_eq!(faults(&format!("[[route]]\n{rest}\n")), expected, "{rest}");
+    }
+}
+
+#[test]
+fn each_fault_of_files_and_answers_is_told_with_line_and_column() {
+    for (rest, column, why) in [
         (
             "host = \"a\"\nupstream = { servers = \"https://b\", tls = { ca_file = \"no.pem\" } }",
             (3, 55),
