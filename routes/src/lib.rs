@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod document;
+pub mod explain;
 pub mod fault;
 pub mod file;
 pub mod host;
