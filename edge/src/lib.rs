@@ -5,3 +5,4 @@
 pub mod conn;
 pub mod tasks;
 pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,8 @@
+//! The servers behind a route: their names, their addresses, whose turn it is and how to connect.
+//!
+//! It knows no request and no route's text: who builds a pool hands over plain settings. Active
+//! health checks are not here.
+
+mod settings;
+
+pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
