@@ -3,6 +3,7 @@
 //! It knows no request and no route's text: who builds a pool hands over plain settings. Active
 //! health checks are not here.
 
+mod balance;
 mod settings;
 
 pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
