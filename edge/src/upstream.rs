@@ -4,6 +4,8 @@
 //! health checks are not here.
 
 mod balance;
+mod dns;
 mod settings;
 
+pub use dns::{Dns, NameServers};
 pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
