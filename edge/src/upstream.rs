@@ -6,6 +6,8 @@
 mod balance;
 mod dns;
 mod settings;
+mod tls;
 
 pub use dns::{Dns, NameServers};
 pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
+pub use tls::{BuildError, SystemRoots};
