@@ -5,6 +5,7 @@
 
 mod balance;
 mod dns;
+mod peer;
 mod settings;
 mod tls;
 
