@@ -6,9 +6,11 @@
 mod balance;
 mod dns;
 mod peer;
+mod pool;
 mod settings;
 mod tls;
 
 pub use dns::{Dns, NameServers};
+pub use pool::{AddressStatus, LastError, Pick, Pool, ServerStatus, Tried};
 pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
 pub use tls::{BuildError, SystemRoots};
