@@ -2,6 +2,7 @@
 //! It serves nothing itself: it fills a [`certs::Store`] and says what to answer to HTTP-01.
 
 pub mod challenges;
+pub mod schedule;
 pub mod settings;
 
 pub use challenges::Challenges;
