@@ -1,6 +1,7 @@
 //! Names in, certificates out: orders certificates with ACME (RFC 8555), keeps them renewed and remembers failures.
 //! It serves nothing itself: it fills a [`certs::Store`] and says what to answer to HTTP-01.
 
+pub mod backoff;
 pub mod challenges;
 pub mod schedule;
 pub mod settings;
