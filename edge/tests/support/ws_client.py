@@ -1,0 +1,33 @@
+"""A WebSocket client: ws_client.py URL [--connect HOST:PORT] [--ca FILE] [--header 'K: V'] MESSAGE..
+
+Sends each message when the answer to the last one is there; prints the answers, a line each."""
+
+import argparse
+import asyncio
+import ssl
+
+import websockets
+
+parser = argparse.ArgumentParser()
+parser.add_argument("url")
+parser.add_argument("--connect")
+parser.add_argument("--ca")
+parser.add_argument("--header", action="append", default=[])
+parser.add_argument("messages", nargs="+")
+args = parser.parse_args()
+
+
+async def main():
+    options = {"open_timeout": 30, "extra_headers": [header.split(": ", 1) for header in args.header]}
+    if args.connect:
+        host, port = args.connect.rsplit(":", 1)
+        options |= {"host": host, "port": int(port)}
+    if args.url.startswith("wss:"):
+        options["ssl"] = ssl.create_default_context(cafile=args.ca)
+    async with websockets.connect(args.url, **options) as socket:
+        for message in args.messages:
+            await socket.send(message)
+            print(await asyncio.wait_for(socket.recv(), 30), flush=True)
+
+
+asyncio.run(main())
