@@ -8,6 +8,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -33,6 +34,9 @@ pub enum StreamFault {
     /// The client took the answer too slowly.
     #[error("the client does not take the answer: {0}")]
     SlowResponse(PaceFault),
+    /// The server behind the route did not begin its answer in time; told here because only the stream has a clock then.
+    #[error("the server did not begin its answer in time")]
+    NoAnswer,
     /// Neither side of a tunnel said anything for too long.
     #[error("the tunnel was idle for too long")]
     IdleTunnel,
@@ -49,6 +53,8 @@ pub struct Control {
     idle_waker: Mutex<Option<Waker>>,
     fault: OnceLock<StreamFault>,
     faulted: Notify,
+    /// Milliseconds that the answer may take to begin once the request is complete; 0 while none is awaited.
+    answer_within: AtomicU64,
 }
 
 impl Control {
@@ -69,6 +75,23 @@ impl Control {
     /// Whether the connection is a tunnel by now.
     pub fn is_tunnel(&self) -> bool {
         self.tunnel.load(Acquire)
+    }
+
+    /// A server has the request: its answer must begin so long after the request is complete. HTTP/1 only.
+    pub fn await_answer(&self, within: Duration) {
+        self.answer_within.store(u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1), Release);
+    }
+
+    /// The answer began, or is no longer awaited.
+    pub fn answer_began(&self) {
+        self.answer_within.store(0, Release);
+    }
+
+    pub(super) fn answer_within(&self) -> Option<Duration> {
+        match self.answer_within.load(Acquire) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis)),
+        }
     }
 
     /// Marks the connection idle since `millis` of whatever clock the caller compares with.

@@ -66,6 +66,7 @@ pub struct EdgeStream<S> {
     limits: StreamLimits,
     linger: Option<Linger>,
     head_began: Option<Instant>,
+    complete_since: Option<Instant>,
     last_activity: Option<Instant>,
     request: Pace,
     response: Pace,
@@ -98,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             limits,
             linger: None,
             head_began: None,
+            complete_since: None,
             last_activity: None,
             request: Pace::default(),
             response: Pace::default(),
@@ -118,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             } else if self.facts.control.take_expected() {
                 self.request.reset();
                 self.response.reset();
+                self.complete_since = None;
                 if let Err(fault) = guard.next_request() {
                     self.refuse(fault.into());
                     continue;
@@ -136,8 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
                 Wants::FirstByte if self.facts.control.poll_shed(context) => return Poll::Ready(Ok(())),
                 Wants::FirstByte => ready!(self.poll_fill(context)),
                 Wants::Head => ready!(self.poll_head(context)),
-                Wants::Nothing if guard.held() >= HELD => return Poll::Pending,
-                Wants::Nothing => ready!(self.poll_fill(context)),
+                Wants::Nothing => ready!(self.poll_between(context)),
             };
             match step {
                 Ok(Filled::Some) => {}
@@ -176,6 +178,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
         let began = *self.head_began.get_or_insert_with(now);
         ready!(self.read_timer.poll(began + self.limits.head, context));
         Poll::Ready(Ok(Filled::Refused(StreamFault::HeadTimeout)))
+    }
+
+    /// The request is complete and its answer is awaited: notices a client that leaves, keeps what belongs to the next
+    /// request, and gives up on a server that does not answer.
+    fn poll_between(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let room = matches!(&self.guard, Guard::H1(guard, _) if guard.held() < HELD);
+        if room && let Poll::Ready(filled) = self.poll_fill(context) {
+            return Poll::Ready(filled);
+        }
+        let Some(within) = self.facts.control.answer_within() else {
+            self.complete_since = None;
+            return Poll::Pending;
+        };
+        let since = *self.complete_since.get_or_insert_with(now);
+        ready!(self.read_timer.poll(since + within, context));
+        Poll::Ready(Err(self.timed_out(StreamFault::NoAnswer)))
     }
 
     fn refuse(&mut self, fault: StreamFault) {

@@ -187,3 +187,22 @@ async fn an_h2_flood_sets_its_fault_and_reads_no_further() {
     assert!(tokio::time::timeout(Duration::from_secs(5), both).await.is_err());
     assert_eq!(facts.control.fault(), Some(StreamFault::H2(H2Fault::FrameFlood)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_given_up_and_a_slow_answer_is_not() {
+    let (mut stream, mut client) = h1();
+    let facts = Arc::clone(&stream.facts);
+    client.write_all(GET).await.expect("room");
+    read_some(&mut stream).await.expect("a head");
+    facts.control.await_answer(Duration::from_secs(60));
+    let began = tokio::time::Instant::now();
+    let error = read_some(&mut stream).await.expect_err("no answer");
+    assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+    assert_eq!(facts.control.fault(), Some(StreamFault::NoAnswer));
+    let (mut stream, mut client) = h1();
+    client.write_all(GET).await.expect("room");
+    read_some(&mut stream).await.expect("a head");
+    stream.facts.control.await_answer(Duration::from_secs(60));
+    stream.facts.control.answer_began();
+    assert!(tokio::time::timeout(Duration::from_secs(1_000), read_some(&mut stream)).await.is_err());
+}
