@@ -1,0 +1,127 @@
+//! One successful load, whole and unchanging: the routes, what each of them serves with, and where plain HTTP leads.
+//!
+//! A request takes it once and keeps it to its end; a reload publishes another one. Nothing here reads a file.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use routes::route::Route;
+use routes::table::Table;
+use routes::target::Target;
+
+use crate::telemetry::RouteMetrics;
+use crate::upstream::Pool;
+
+mod settings;
+
+pub use settings::upstream_settings;
+
+/// One route with everything that serves it.
+#[derive(Debug)]
+pub struct Site {
+    /// The route as it was checked.
+    pub route: Arc<Route>,
+    /// What answers.
+    pub serve: Serve,
+    /// What it counts.
+    pub metrics: RouteMetrics,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug)]
+pub enum Serve {
+    /// Servers.
+    Upstream(Pool),
+    /// The files below this folder, which is absolute.
+    Files(PathBuf),
+    /// The edge itself, as the route's target says.
+    Itself,
+}
+
+/// A load of all route files.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the loads that were published; 1 is the first.
+    pub generation: u64,
+    /// Finds the route of a request.
+    pub table: Table,
+    sites: HashMap<String, Arc<Site>>,
+    /// Entrypoints of plain HTTP and the port of HTTPS to which they lead.
+    redirects: HashMap<String, u16>,
+    /// Counts what no route takes.
+    pub unrouted: RouteMetrics,
+}
+
+impl Snapshot {
+    /// Puts a load together.
+    pub fn new(
+        generation: u64,
+        table: Table,
+        sites: impl IntoIterator<Item = Arc<Site>>,
+        redirects: HashMap<String, u16>,
+        unrouted: RouteMetrics,
+    ) -> Self {
+        let sites = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
+        Self { generation, table, sites, redirects, unrouted }
+    }
+
+    /// What serves `route`.
+    pub fn site(&self, route: &Route) -> Option<&Arc<Site>> {
+        self.sites.get(&route.name)
+    }
+
+    /// All sites, in no order.
+    pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.sites.values()
+    }
+
+    /// The site of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Site>> {
+        self.sites.get(name)
+    }
+
+    /// The port of HTTPS to which requests on this entrypoint are sent, if they are.
+    pub fn redirect_port(&self, entrypoint: &str) -> Option<u16> {
+        self.redirects.get(entrypoint).copied()
+    }
+}
+
+impl Site {
+    /// The servers, if it has any.
+    pub fn pool(&self) -> Option<&Pool> {
+        match &self.serve {
+            Serve::Upstream(pool) => Some(pool),
+            Serve::Files(_) | Serve::Itself => None,
+        }
+    }
+
+    /// Whether the target of the route is of the kind that the site was built for.
+    pub fn target(&self) -> &Target {
+        &self.route.target
+    }
+}
+
+/// The snapshot that new requests take.
+#[derive(Debug)]
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+}
+
+impl Live {
+    /// Begins with `snapshot`.
+    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::from_pointee(snapshot) })
+    }
+
+    /// Take it once per request or decision.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Makes `snapshot` the one that new requests take; the old one lives until its last request ends.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+    }
+}
