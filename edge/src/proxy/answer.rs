@@ -1,0 +1,145 @@
+//! Writes the answers that the edge makes itself, refusals above all: each with its reason, its request id and its counter.
+//!
+//! The status and words of a reason are in [`Refusal`]; here is only how they look.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::cx::Cx;
+use super::request_id;
+use crate::conn::control::StreamFault;
+use crate::conn::facts::ConnFacts;
+use crate::conn::h1_body::BodyFault;
+use crate::conn::h1_guard::H1Fault;
+use crate::conn::h1_head::HeadFault;
+use crate::conn::stream::Refuse;
+use crate::telemetry::{Metrics, Refusal, events};
+
+/// What a refusal may say beyond its reason, from the configuration only: never text of the request.
+pub type Detail<'a> = Option<&'a str>;
+
+/// Refuses the request: one event, one answer. The connection stays open when all of the request has been read.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn refuse(
+    session: &mut Session,
+    cx: &mut Cx,
+    metrics: &Metrics,
+    refusal: Refusal,
+    detail: Detail<'_>,
+) -> pingora::Result<()> {
+    note(cx, metrics, refusal, detail);
+    let wants_json = session
+        .get_header(http::header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().windows(5).any(|window| window == b"/json"));
+    let (kind, body) = if wants_json { json(refusal, detail, &cx.id) } else { text(refusal, detail, &cx.id) };
+    let mut head = ResponseHeader::build(refusal.status(), Some(8))?;
+    head.insert_header("Content-Type", kind)?;
+    head.insert_header("Cache-Control", "no-store")?;
+    head.insert_header("X-Content-Type-Options", "nosniff")?;
+    write(session, cx, head, body).await
+}
+
+/// Notes a refusal whose answer is written by others, or cannot be written any more.
+pub fn note(cx: &mut Cx, metrics: &Metrics, refusal: Refusal, detail: Detail<'_>) {
+    cx.refusal = Some(refusal);
+    events::RequestRefused { route: cx.route(), reason: refusal, request_id: &cx.id, detail }.emit(metrics);
+}
+
+/// Writes one whole answer.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    head.insert_header("X-Request-Id", cx.id.as_str())?;
+    head.insert_header("Content-Length", body.len().to_string())?;
+    let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
+    // A body that is still to come is not waited for: the connection closes behind the answer instead.
+    let keepalive = session.as_downstream_mut().is_body_done().then_some(super::KEEPALIVE_SECONDS);
+    session.set_keepalive(keepalive);
+    session.write_response_header(Box::new(head), bodyless).await?;
+    if !bodyless {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+fn text(refusal: Refusal, detail: Detail<'_>, id: &str) -> (&'static str, Bytes) {
+    let status = refusal.status();
+    let detail = detail.map(|detail| format!("{detail}\n")).unwrap_or_default();
+    let body = format!("{} {}\n{detail}request id: {id}\n", status.as_u16(), refusal.words());
+    ("text/plain; charset=utf-8", body.into())
+}
+
+fn json(refusal: Refusal, detail: Detail<'_>, id: &str) -> (&'static str, Bytes) {
+    let body = serde_json::json!({
+        "status": refusal.status().as_u16(),
+        "reason": refusal.label(),
+        "message": refusal.words(),
+        "detail": detail,
+        "request_id": id,
+    });
+    ("application/json", format!("{body}\n").into())
+}
+
+/// Words for heads that never reach the engine.
+pub struct HeadWords {
+    /// Counts them.
+    pub metrics: Metrics,
+}
+
+impl Refuse for HeadWords {
+    fn answer(&self, conn: &ConnFacts, fault: StreamFault) -> Bytes {
+        let (refusal, id) = (refusal_of(fault), request_id::next());
+        let detail = Some(fault.to_string());
+        events::RequestRefused { route: "", reason: refusal, request_id: &id, detail: detail.as_deref() }
+            .emit(&self.metrics);
+        tracing::trace!(conn = conn.id, client = %conn.client, "the request head was refused");
+        let (kind, body) = text(refusal, None, &id);
+        let status = refusal.status();
+        let head = format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n",
+            status.as_u16(),
+            reason_phrase(status),
+            body.len()
+        );
+        [head.as_bytes(), &body].concat().into()
+    }
+}
+
+/// New [`HeadWords`] behind the pointer that connections share.
+pub fn head_words(metrics: Metrics) -> Arc<dyn Refuse> {
+    Arc::new(HeadWords { metrics })
+}
+
+fn reason_phrase(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Refused")
+}
+
+/// The reason that a failed stream gives its request.
+pub fn refusal_of(fault: StreamFault) -> Refusal {
+    match fault {
+        StreamFault::H1(H1Fault::Head(head)) => match head {
+            HeadFault::LineTooLong => Refusal::UriTooLong,
+            HeadFault::HeadTooLarge => Refusal::HeaderTooLarge,
+            HeadFault::TooManyFields => Refusal::TooManyFields,
+            HeadFault::BadRequestLine => Refusal::BadRequestLine,
+            HeadFault::BadVersion => Refusal::VersionNotSupported,
+            HeadFault::Connect => Refusal::MethodNotAllowed,
+            HeadFault::BadLineEnd | HeadFault::BadField => Refusal::BadHeader,
+            HeadFault::BadFraming => Refusal::BadFraming,
+            HeadFault::BadHost => Refusal::BadHost,
+        },
+        StreamFault::H1(H1Fault::Body(BodyFault::BadChunk | BodyFault::TrailersTooLarge)) => Refusal::BadFraming,
+        StreamFault::H2(_) => Refusal::TooManyStreams,
+        StreamFault::HeadTimeout => Refusal::HeaderTimeout,
+        StreamFault::SlowRequest(_) | StreamFault::SlowResponse(_) => Refusal::ClientTooSlow,
+        StreamFault::IdleTunnel => Refusal::ClientTooSlow,
+        StreamFault::NoAnswer => Refusal::UpstreamTimeout,
+    }
+}

@@ -1,0 +1,58 @@
+//! Reads the engine's errors: the one place where they become a reason, and where a second try is allowed.
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::answer::refusal_of;
+use crate::conn::control::StreamFault;
+use crate::telemetry::{Outcome, Refusal};
+
+/// Why a request failed. What the stream says of itself is the cause; the engine's error is only its echo.
+pub(super) fn refusal(error: &Error, fault: Option<StreamFault>) -> Refusal {
+    if let Some(fault) = fault {
+        return refusal_of(fault);
+    }
+    if let ErrorType::HTTPStatus(413) = error.etype() {
+        return Refusal::BodyTooLarge;
+    }
+    match error.esource() {
+        ErrorSource::Upstream => match outcome(error) {
+            Outcome::ConnectFailed => Refusal::ConnectFailed,
+            Outcome::TlsFailed => Refusal::UpstreamTls,
+            Outcome::TimedOut => Refusal::UpstreamTimeout,
+            Outcome::Answered | Outcome::Broken | Outcome::ClientClosed => Refusal::UpstreamBroken,
+        },
+        ErrorSource::Downstream => match error.etype() {
+            ErrorType::WriteTimedout | ErrorType::ReadTimedout => Refusal::ClientTooSlow,
+            ErrorType::InvalidHTTPHeader => Refusal::BadHeader,
+            _ => Refusal::ClientClosed,
+        },
+        ErrorSource::Internal | ErrorSource::Unset => Refusal::Internal,
+    }
+}
+
+/// How the try of a server ended that failed with `error`.
+pub(super) fn outcome(error: &Error) -> Outcome {
+    use ErrorType as E;
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, _) => Outcome::ClientClosed,
+        (
+            _,
+            E::ConnectTimedout
+            | E::ConnectRefused
+            | E::ConnectNoRoute
+            | E::ConnectError
+            | E::SocketError
+            | E::BindError,
+        ) => Outcome::ConnectFailed,
+        (
+            _,
+            E::TLSWantX509Lookup
+            | E::TLSHandshakeFailure
+            | E::TLSHandshakeTimedout
+            | E::InvalidCert
+            | E::HandshakeError,
+        ) => Outcome::TlsFailed,
+        (_, E::ReadTimedout | E::WriteTimedout) => Outcome::TimedOut,
+        _ => Outcome::Broken,
+    }
+}
