@@ -1,0 +1,88 @@
+//! What one request carries from phase to phase: the world it sees, what it asks for, and what became of it so far.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::asked::Asked;
+use crate::conn::body_watch::BodyWatch;
+use crate::conn::facts::ConnFacts;
+use crate::snapshot::{Site, Snapshot};
+use crate::telemetry::{InFlight, Refusal, RouteMetrics};
+use crate::upstream::{Pick, Tried};
+
+/// One request on its way.
+pub struct Cx {
+    /// The snapshot that the request sees from its first phase to its last.
+    pub snapshot: Arc<Snapshot>,
+    /// When its head had been read.
+    pub began: Instant,
+    /// The connection it came on; none before the first phase.
+    pub conn: Option<Arc<ConnFacts>>,
+    /// The watch over its body, on HTTP/2.
+    pub body: Option<Arc<BodyWatch>>,
+    /// Its name in logs.
+    pub id: String,
+    /// What it asks for.
+    pub asked: Asked,
+    /// The route that took it.
+    pub site: Option<Arc<Site>>,
+    /// Counts it as in flight.
+    pub in_flight: Option<InFlight>,
+    /// Why it was refused, if it was.
+    pub refusal: Option<Refusal>,
+    /// Servers that were tried.
+    pub tried: Tried,
+    /// The server that is being tried, and since when.
+    pub pick: Option<(Pick, Instant)>,
+    /// Address of the last server that was tried.
+    pub upstream: Option<SocketAddr>,
+    /// When it was picked.
+    pub asked_at: Option<Instant>,
+    /// How many servers were picked.
+    pub attempts: u32,
+    /// When that server was connected.
+    pub connected: Option<Instant>,
+    /// When the head of its answer came.
+    pub answered: Option<Instant>,
+    /// Body bytes that came from the client.
+    pub request_bytes: u64,
+    /// Body bytes of the server's answer.
+    pub response_bytes: u64,
+}
+
+impl Cx {
+    /// A request that sees `snapshot`.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            began: Instant::now(),
+            conn: None,
+            body: None,
+            id: String::new(),
+            asked: Asked::default(),
+            site: None,
+            in_flight: None,
+            refusal: None,
+            tried: Tried::default(),
+            pick: None,
+            upstream: None,
+            asked_at: None,
+            attempts: 0,
+            connected: None,
+            answered: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+
+    /// What the request is counted under.
+    pub fn metrics(&self) -> &RouteMetrics {
+        self.site.as_ref().map_or(&self.snapshot.unrouted, |site| &site.metrics)
+    }
+
+    /// The name of its route, or an empty one.
+    pub fn route(&self) -> &str {
+        self.site.as_ref().map_or("", |site| &site.route.name)
+    }
+}

@@ -1,0 +1,156 @@
+//! Finds out what becomes of a request: an ACME answer, a redirect to HTTPS, a refusal, an answer of the edge, or a server.
+//!
+//! The order is the policy: ACME before all else, the certificate's word before the route's, the path's ambiguity before
+//! the target.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use routes::path::Canonical;
+use routes::route::{PathPolicy, Route};
+use routes::rule::{Headers, Request};
+use routes::table::Found;
+
+use super::asked::{self, HeadBounds};
+use super::cx::Cx;
+use super::{Edge, answer, http01, itself};
+use crate::snapshot::{Serve, Site, Snapshot};
+use crate::telemetry::Refusal;
+
+/// What became of a request before any server was asked.
+pub(super) enum Routed {
+    /// A server is to be asked.
+    Upstream,
+    /// It has been answered.
+    Answered,
+    /// It is refused, with what the configuration has to say to that.
+    Refused(Refusal, Option<String>),
+}
+
+impl From<Refusal> for Routed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, None)
+    }
+}
+
+/// Bounds of every head; routes may narrow them.
+const BOUNDS: HeadBounds = HeadBounds { fields: 100, target_bytes: 8 * 1024 };
+
+/// Routes one request.
+///
+/// # Errors
+/// When an answer cannot be written.
+pub(super) async fn route(edge: &Edge, session: &mut Session, cx: &mut Cx) -> pingora::Result<Routed> {
+    cx.asked = match asked::read(session.req_header(), &BOUNDS) {
+        Ok(asked) => asked,
+        Err(refusal) => return Ok(refusal.into()),
+    };
+    if let Some(key_authorization) = challenge(edge, cx) {
+        let mut head = ResponseHeader::build(200, Some(4))?;
+        head.insert_header("Content-Type", "application/octet-stream")?;
+        head.insert_header("X-Content-Type-Options", "nosniff")?;
+        answer::write(session, cx, head, key_authorization.into()).await?;
+        return Ok(Routed::Answered);
+    }
+    let snapshot = Arc::clone(&cx.snapshot);
+    let site = match find(&snapshot, session, cx) {
+        Ok(site) => site,
+        Err(Routed::Refused(Refusal::NoRoute | Refusal::UnknownHost, _)) if leads_to_https(cx).is_some() => {
+            return to_https(session, cx).await;
+        }
+        Err(routed) => return Ok(routed),
+    };
+    cx.in_flight = Some(site.metrics.begin());
+    cx.site = Some(Arc::clone(&site));
+    if let Some(refusal) = bounds(&site.route, session) {
+        return Ok(refusal.into());
+    }
+    match &site.serve {
+        Serve::Upstream(_) => Ok(Routed::Upstream),
+        Serve::Files(root) => itself::files(session, cx, &site.route, root).await,
+        Serve::Itself => itself::answer(session, cx, &site.route).await,
+    }
+}
+
+fn challenge(edge: &Edge, cx: &Cx) -> Option<String> {
+    edge.http01.answer(&cx.asked.host, http01::token(&cx.asked.path)?)
+}
+
+/// The site for the request, or why there is none.
+fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Routed> {
+    let (asked, Some(conn)) = (&cx.asked, &cx.conn) else { return Err(Refusal::Internal.into()) };
+    let table = &snapshot.table;
+    let canonical = Canonical::read(asked.path.as_bytes());
+    let found = table.find(&Request {
+        entrypoint: &conn.entrypoint,
+        host: &asked.host,
+        path: &canonical.path,
+        method: &asked.method,
+        query: asked.query.as_deref().unwrap_or_default(),
+        headers: &Fields(&session.req_header().headers),
+        client: conn.client.ip(),
+    });
+    let route = match found {
+        Found::Route(route) => route,
+        Found::Closed(closed) => {
+            let detail = format!("The fault has the id {}.", closed.fault_id);
+            return Err(Routed::Refused(Refusal::RejectedRoute, Some(detail)));
+        }
+        Found::Nothing if table.serves(&asked.host) => return Err(Refusal::NoRoute.into()),
+        Found::Nothing => return Err(Refusal::UnknownHost.into()),
+    };
+    let covered = conn
+        .tls
+        .as_ref()
+        .is_none_or(|tls| tls.sni.as_deref() == Some(asked.host.as_str()) || tls.certificate.covers(&asked.host));
+    if !covered {
+        return Err(Refusal::Misdirected.into());
+    }
+    if route.path_policy == PathPolicy::Strict && !canonical.ambiguities.is_empty() && table.path_matters(&asked.host) {
+        let detail =
+            format!("The path has {}. A route may allow that with path_policy = \"raw\".", canonical.ambiguities);
+        return Err(Routed::Refused(Refusal::AmbiguousPath, Some(detail)));
+    }
+    snapshot.site(route).cloned().ok_or_else(|| Refusal::Internal.into())
+}
+
+/// What a route allows less of than the edge does.
+fn bounds(route: &Route, session: &Session) -> Option<Refusal> {
+    let (limits, head) = (&route.limits, session.req_header());
+    if head.headers.len() > limits.fields as usize {
+        return Some(Refusal::TooManyFields);
+    }
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if (size + head.raw_path().len()) as u64 > limits.headers {
+        return Some(Refusal::HeaderTooLarge);
+    }
+    let length =
+        head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = limits.body.is_some_and(|limit| length.is_some_and(|length| length > limit));
+    too_large.then_some(Refusal::BodyTooLarge)
+}
+
+/// The port of HTTPS, if this entrypoint leads there and a route serves the host there.
+fn leads_to_https(cx: &Cx) -> Option<u16> {
+    let port = cx.snapshot.redirect_port(&cx.conn.as_ref()?.entrypoint)?;
+    cx.snapshot.table.serves(&cx.asked.host).then_some(port)
+}
+
+async fn to_https(session: &mut Session, cx: &Cx) -> pingora::Result<Routed> {
+    let Some(port) = leads_to_https(cx) else { return Ok(Refusal::NoRoute.into()) };
+    let asked = &cx.asked;
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let query = asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    itself::redirect(session, cx, 308, &format!("https://{}{port}{}{query}", asked.host, asked.path)).await
+}
+
+/// Header fields as conditions see them.
+struct Fields<'a>(&'a HeaderMap<HeaderValue>);
+
+impl Headers for Fields<'_> {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.get_all(name).iter().any(|value| test(value.as_bytes()))
+    }
+}
