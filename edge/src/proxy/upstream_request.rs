@@ -1,0 +1,131 @@
+//! The way of a request to a server: which one, with what head, and whether another may be tried.
+
+use std::time::{Duration, Instant};
+
+use http::header;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use routes::route::HostHeader;
+
+use super::cx::Cx;
+use super::failure;
+use super::forwarded::{self, Origin};
+use crate::telemetry::{Metrics, Outcome, Retry, events};
+
+/// How long a WebSocket may be silent; its stream enforces it for both directions together.
+const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
+
+/// Picks a server and says how it is to be reached.
+///
+/// # Errors
+/// When the route has no server that can be tried.
+pub(super) fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
+    let picked =
+        cx.site.as_ref().and_then(|site| site.pool()).map(|pool| (pool.pick(&cx.tried), pool.settings().timeouts));
+    let Some((Some(pick), timeouts)) = picked else {
+        return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the route can be tried");
+    };
+    let head = session.req_header();
+    let upgrade = head.headers.contains_key(header::UPGRADE);
+    let mut peer = if upgrade { pick.peer_for_upgrade() } else { pick.peer() };
+    let control = cx.conn.as_ref().filter(|_| !session.is_http2()).map(|conn| &conn.control);
+    peer.options.read_timeout = Some(match control {
+        // The stream of the client gives up when no answer begins; this is the silence allowed within one.
+        Some(control) => {
+            control.await_answer(timeouts.first_byte);
+            if upgrade { WEBSOCKET_IDLE } else { timeouts.idle.max(timeouts.first_byte) }
+        }
+        // On HTTP/2 the engine has one limit for both. Streams that say so may be silent for longer within.
+        None if is_stream(head) => timeouts.idle.max(timeouts.first_byte),
+        None => timeouts.first_byte,
+    });
+    let now = Instant::now();
+    (cx.upstream, cx.asked_at, cx.connected) = (Some(pick.address()), Some(now), None);
+    cx.attempts += 1;
+    cx.pick = Some((pick, now));
+    Ok(peer)
+}
+
+/// Whether the request says that its answer is a stream.
+fn is_stream(head: &RequestHeader) -> bool {
+    let accepts_events = head
+        .headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().windows(17).any(|window| window == b"text/event-stream"));
+    accepts_events || is_grpc(head)
+}
+
+/// Whether the request is a gRPC call, whose streams may be silent in both directions.
+pub(super) fn is_grpc(head: &RequestHeader) -> bool {
+    head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Edits the head that the server will see.
+///
+/// # Errors
+/// None that a checked request could cause.
+pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
+    let Some(conn) = &cx.conn else {
+        return Error::e_explain(ErrorType::InternalError, "a request without a connection");
+    };
+    let scheme = conn.scheme();
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let origin = Origin {
+        client: conn.client,
+        trusted_peer: conn.trusted_peer,
+        scheme,
+        host: &cx.asked.authority,
+        port: cx.asked.port.unwrap_or(default_port),
+    };
+    forwarded::rewrite(head, &origin)?;
+    head.insert_header("X-Request-Id", cx.id.as_str())?;
+    match cx.site.as_ref().map(|site| &site.route.host_header) {
+        Some(HostHeader::Literal(host)) => head.insert_header(header::HOST, host.as_str())?,
+        Some(HostHeader::Upstream) => {
+            if let Some((pick, _)) = &cx.pick {
+                head.insert_header(header::HOST, pick.authority())?;
+            }
+        }
+        Some(HostHeader::Keep) | None => {}
+    }
+    Ok(())
+}
+
+/// No connection: another server may be tried, since nothing was sent.
+pub(super) fn connect_failed(session: &Session, cx: &mut Cx, metrics: &Metrics, mut error: Box<Error>) -> Box<Error> {
+    let Some((pick, _)) = cx.pick.take() else { return error };
+    let text = error.to_string();
+    pick.done(failure::outcome(&error), None, Some(&text));
+    events::UpstreamConnectFailed { route: cx.route(), upstream: pick.server(), address: pick.address(), error: &text }
+        .emit(metrics);
+    cx.tried.add(&pick);
+    let pool = cx.site.as_ref().and_then(|site| site.pool());
+    let again =
+        pool.is_some_and(|pool| cx.tried.len() <= pool.settings().retries as usize && pool.pick(&cx.tried).is_some());
+    let unsent = session.body_bytes_read() == 0;
+    error.set_retry(again && unsent);
+    if again && unsent {
+        cx.metrics().retried(Retry::ConnectFailed);
+    }
+    error
+}
+
+/// A connection that was kept open turned out to be closed: the same again, if nothing can have been done twice.
+pub(super) fn broken(session: &Session, cx: &mut Cx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    let head = session.req_header();
+    let harmless =
+        head.method.is_idempotent() && session.body_bytes_read() == 0 && session.response_written().is_none();
+    error.retry.decide_reuse(reused && harmless);
+    if !harmless {
+        error.set_retry(false);
+    }
+    if error.retry()
+        && let Some((pick, _)) = cx.pick.take()
+    {
+        pick.done(Outcome::Broken, None, None);
+        cx.metrics().retried(Retry::StaleConnection);
+    }
+    error
+}
