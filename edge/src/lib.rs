@@ -3,6 +3,9 @@
 //! A library only for its own tests and binary; users run `edge`.
 
 pub mod conn;
+pub mod listen;
+pub mod proxy;
+pub mod snapshot;
 pub mod tasks;
 pub mod telemetry;
 pub mod upstream;

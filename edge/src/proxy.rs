@@ -1,0 +1,258 @@
+//! The table of contents of a request: one call per phase of the HTTP engine, in the order in which they happen.
+//!
+//! What a phase does is in the files beside this one; what a route is, in `routes`; what is counted, in `telemetry`.
+
+pub mod answer;
+pub mod asked;
+pub mod cx;
+mod failure;
+mod files;
+pub mod forwarded;
+pub mod http01;
+mod itself;
+mod log;
+mod request_id;
+mod routing;
+mod upstream_request;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use crate::conn::pingora_io::RequestLink;
+use crate::proxy::cx::Cx;
+use crate::snapshot::Live;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::{Metrics, Outcome};
+
+/// Between two requests of an HTTP/1 connection.
+pub const KEEPALIVE_SECONDS: u64 = 75;
+/// How long the rest of a request body is read and thrown away before a connection is used again.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long an HTTP/2 stream may be without the client taking a byte of the answer.
+const STREAM_WRITE: Duration = Duration::from_secs(30);
+
+/// Answers HTTP-01 validations.
+pub trait Http01: Send + Sync {
+    /// The key authorization for `token` of `host`, while an order holds it open.
+    fn answer(&self, host: &str, token: &str) -> Option<String>;
+}
+
+/// What serves requests.
+pub struct Edge {
+    /// The routes.
+    pub live: Arc<Live>,
+    /// Open ACME challenges.
+    pub http01: Arc<dyn Http01>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Writes one line a request.
+    pub access_log: AccessLog,
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Cx;
+
+    fn new_ctx(&self) -> Cx {
+        Cx::new(self.live.current())
+    }
+
+    async fn request_filter(&self, session: &mut Session, cx: &mut Cx) -> pingora::Result<bool> {
+        self.begin(session, cx);
+        match routing::route(self, session, cx).await {
+            Ok(routing::Routed::Upstream) => Ok(false),
+            Ok(routing::Routed::Answered) => Ok(true),
+            Ok(routing::Routed::Refused(refusal, detail)) => {
+                answer::refuse(session, cx, &self.metrics, refusal, detail.as_deref()).await?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
+        upstream_request::peer(session, cx)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        cx: &mut Cx,
+    ) -> pingora::Result<()> {
+        cx.connected = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut RequestHeader,
+        cx: &mut Cx,
+    ) -> pingora::Result<()> {
+        upstream_request::head(head, cx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        cx: &mut Cx,
+    ) -> pingora::Result<()> {
+        let bytes = body.as_ref().map_or(0, Bytes::len);
+        cx.request_bytes += bytes as u64;
+        if let Some(watch) = &cx.body {
+            watch.came(bytes);
+            if end {
+                watch.settle();
+            }
+        }
+        let limit = cx.site.as_ref().and_then(|site| site.route.limits.body);
+        if limit.is_some_and(|limit| cx.request_bytes > limit) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the route allows");
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHeader,
+        cx: &mut Cx,
+    ) -> pingora::Result<()> {
+        if head.status.is_informational() && head.status != 101 {
+            return Ok(());
+        }
+        cx.answered = Some(Instant::now());
+        if let Some(conn) = &cx.conn {
+            conn.control.answer_began();
+        }
+        if let Some(watch) = &cx.body {
+            watch.settle();
+        }
+        if let Some((pick, began)) = cx.pick.take() {
+            pick.done(Outcome::Answered, Some(began.elapsed().as_secs_f64()), None);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        cx: &mut Cx,
+    ) -> pingora::Result<()> {
+        if head.status == 101
+            && let Some(conn) = &cx.conn
+        {
+            conn.control.open_tunnel();
+        }
+        if !head.status.is_informational() {
+            session.set_keepalive(Some(KEEPALIVE_SECONDS));
+            head.insert_header("X-Request-Id", cx.id.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        cx: &mut Cx,
+    ) -> pingora::Result<Option<Duration>> {
+        cx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        Ok(None)
+    }
+
+    fn fail_to_connect(&self, session: &mut Session, _peer: &HttpPeer, cx: &mut Cx, error: Box<Error>) -> Box<Error> {
+        upstream_request::connect_failed(session, cx, &self.metrics, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        cx: &mut Cx,
+        reused: bool,
+    ) -> Box<Error> {
+        upstream_request::broken(session, cx, error, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Cx) -> FailToProxy {
+        let fault = cx.conn.as_ref().and_then(|conn| conn.control.fault());
+        let refusal = failure::refusal(error, fault);
+        if let Some((pick, _)) = cx.pick.take() {
+            pick.done(failure::outcome(error), None, Some(&error.to_string()));
+        }
+        tracing::debug!(request_id = cx.id, route = cx.route(), %error, "the request failed");
+        if session.response_written().is_some_and(|head| !head.status.is_informational()) {
+            // Too late for words: the connection is closed or the stream reset, so that the cut can be seen.
+            answer::note(cx, &self.metrics, refusal, None);
+        } else if let Err(error) = answer::refuse(session, cx, &self.metrics, refusal, None).await {
+            tracing::debug!(request_id = cx.id, %error, "the refusal could not be written");
+        }
+        session.set_keepalive(None);
+        FailToProxy { error_code: refusal.status().as_u16(), can_reuse_downstream: false }
+    }
+
+    /// Failures are events of ours; the engine's own lines would say them again, at error.
+    fn suppress_error_log(&self, _session: &Session, _cx: &Cx, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _cx: &Cx,
+        _error: &Error,
+        _context: pingora::proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, cx: &mut Cx) {
+        self.log(session, cx);
+    }
+}
+
+impl Edge {
+    fn begin(&self, session: &mut Session, cx: &mut Cx) {
+        let link = session
+            .digest()
+            .and_then(|digest| digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<RequestLink>());
+        if let Some(RequestLink { conn, body }) = link {
+            conn.control.set_busy();
+            (cx.conn, cx.body) = (Some(Arc::clone(conn)), body.clone());
+        }
+        session.set_keepalive(Some(KEEPALIVE_SECONDS));
+        session.set_read_timeout(None); // the stream has its own, finer limits
+        let write_timeout = session.is_http2().then_some(STREAM_WRITE);
+        session.set_write_timeout(write_timeout);
+        session.set_total_drain_timeout(Some(DRAIN));
+        let known = session.get_header("x-request-id").map(http::HeaderValue::as_bytes);
+        cx.id = match known.filter(|id| request_id::is_well_formed(id)).map(std::str::from_utf8) {
+            Some(Ok(id)) => id.to_owned(),
+            Some(Err(_)) | None => request_id::next(),
+        };
+        if let Some(watch) = &cx.body
+            && !session.as_downstream_mut().is_body_done()
+            && !upstream_request::is_grpc(session.req_header())
+        {
+            watch.expect();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The one event at the end of a request: what was counted, and its line in the access log.
+
+use std::time::Instant;
+
+use http::{Version, header};
+use jiff::Timestamp;
+use pingora::proxy::Session;
+
+use super::Edge;
+use super::cx::Cx;
+use crate::telemetry::Served;
+use crate::telemetry::access_log::Line;
+
+impl Edge {
+    /// Counts a finished request and writes its line.
+    pub(super) fn log(&self, session: &Session, cx: &Cx) {
+        let Some(conn) = &cx.conn else { return };
+        let elapsed = cx.began.elapsed();
+        let sent = session.response_written().map(|head| head.status.as_u16());
+        let status = sent.or(cx.refusal.map(|refusal| refusal.status().as_u16())).unwrap_or(0);
+        let head = session.req_header();
+        let response_bytes = session.body_bytes_sent() as u64;
+        cx.metrics().served(&Served {
+            method: head.method.as_str(),
+            code: status,
+            seconds: elapsed.as_secs_f64(),
+            request_bytes: cx.request_bytes,
+            response_bytes,
+        });
+        let upstream = cx.upstream.map(|address| address.to_string());
+        let field = |name| head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
+        let since_begin = |at: Instant| millis(at.saturating_duration_since(cx.began));
+        self.access_log.write(&Line {
+            time: Timestamp::now().checked_sub(elapsed).unwrap_or_default(),
+            request_id: &cx.id,
+            entrypoint: &conn.entrypoint,
+            client: conn.client.ip(),
+            method: head.method.as_str(),
+            host: cx.asked.authority.as_bytes(),
+            path: cx.asked.path.as_bytes(),
+            query: cx.asked.query.as_deref().map(str::as_bytes),
+            proto: protocol(head.version),
+            status,
+            route: cx.route(),
+            upstream: upstream.as_deref(),
+            reason: cx.refusal,
+            duration_ms: millis(elapsed),
+            first_byte_ms: cx.answered.map(since_begin),
+            upstream_ms: cx
+                .answered
+                .zip(cx.asked_at)
+                .map(|(answered, asked)| millis(answered.saturating_duration_since(asked))),
+            connect_ms: cx
+                .connected
+                .zip(cx.asked_at)
+                .map(|(connected, asked)| millis(connected.saturating_duration_since(asked))),
+            request_bytes: cx.request_bytes,
+            response_bytes,
+            tls: conn.tls.as_ref().map(|tls| tls.version),
+            sni: conn.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
+            resumed: conn.tls.as_ref().map(|tls| tls.resumed),
+            attempts: cx.attempts,
+            user_agent: field(header::USER_AGENT),
+            referer: field(header::REFERER),
+        });
+    }
+}
+
+fn millis(duration: std::time::Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
