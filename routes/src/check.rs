@@ -2,6 +2,7 @@
 //! a syntax error, after which nobody knows what is a route, takes its file along. Every fault is told in one run.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::document::{Document, Item, Kind, Source};
@@ -82,7 +83,9 @@ pub fn check(sources: &[Source], world: &World<'_>) -> Checked {
         checked.faults.extend(faults.iter().cloned());
     }
     refuse_equal_names(&mut drafts);
-    together::judge(&mut drafts);
+    for (index, fault) in together::judge(&drafts) {
+        drafts[index].note(fault);
+    }
     drafts.into_iter().for_each(|draft| checked.note_draft(draft));
     sort(&mut checked.faults);
     checked
@@ -133,18 +136,20 @@ fn route_items<'d>(document: &'d Document, faults: &mut Faults) -> Vec<Item<'d>>
 /// The first of several routes with one name has it, even if it is rejected: else a fault in one route would give its
 /// name, its metrics and its history to another.
 fn refuse_equal_names(drafts: &mut [Draft<'_>]) {
-    let mut first: HashMap<String, String> = HashMap::new();
-    for draft in drafts {
-        let place = draft.item.place();
-        let here = format!("{}:{}", place.file, place.line);
-        let Some(there) = first.get(&draft.name) else {
-            first.insert(draft.name.clone(), here);
-            continue;
-        };
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut twice = Vec::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        match first.entry(&draft.name) {
+            Entry::Vacant(free) => drop(free.insert(index)),
+            Entry::Occupied(taken) => twice.push((index, *taken.get())),
+        }
+    }
+    for (index, taken) in twice {
+        let there = drafts[taken].item.place();
+        let draft = &mut drafts[index];
         let at = draft.item.get("name").or_else(|| draft.item.get("host")).unwrap_or_else(|| draft.item.clone());
-        let why = format!("the name `{}` is taken by the route at {there}", draft.name);
-        draft.faults.push(at.fault(why).hint("give one of them another `name`"));
-        draft.faults.name_route(&draft.name);
+        let why = format!("the name `{}` is taken by the route at {}:{}", draft.name, there.file, there.line);
+        draft.note(at.fault(why).hint("give one of them another `name`"));
     }
 }
 

@@ -2,7 +2,7 @@
 //! One route at a time; what several routes mean together is the part of `check`.
 
 use crate::document::Item;
-use crate::fault::{Faults, did_you_mean};
+use crate::fault::{Fault, Faults, did_you_mean};
 use crate::host::Host;
 use crate::route::Route;
 use crate::rule::Rule;
@@ -86,6 +86,14 @@ pub(crate) struct Draft<'d> {
     pub(crate) route: Option<Route>,
     /// Everything wrong with it.
     pub(crate) faults: Faults,
+}
+
+impl Draft<'_> {
+    /// Notes one more fault of this route.
+    pub(crate) fn note(&mut self, fault: Fault) {
+        self.faults.push(fault);
+        self.faults.name_route(&self.name);
+    }
 }
 
 /// Reads one route and notes everything that is wrong with it.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A module imports only what stands to its left:
-//! `fault, units <- document <- shape <- host, path <- rule, target <- route, world <- file <- check <- table <- explain`.
+//! `fault, units <- document <- shape <- host, path <- world <- rule, target <- route <- file <- check <- table <- explain`.
 //!
 //! ```
 //! use std::path::Path;

@@ -7,90 +7,82 @@ use ipnet::IpNet;
 
 use crate::fault::Fault;
 use crate::file::Draft;
+use crate::host::Host;
 use crate::path::PathPattern;
 use crate::route::{PathPolicy, Route};
 use crate::rule::Rule;
 
-/// Notes the faults and warnings of all routes together; of two that clash, the later one is at fault.
-pub(super) fn judge(drafts: &mut [Draft<'_>]) {
+/// The faults and warnings of all routes together, each with the index of its draft; of two that clash, the later one
+/// is at fault.
+pub(super) fn judge(drafts: &[Draft<'_>]) -> Vec<(usize, Fault)> {
+    let mut found = Vec::new();
     let mut seen = Seen::default();
-    for index in 0..drafts.len() {
-        let fault = {
-            let Some(route) = usable(drafts, index) else { continue };
-            let slots = slots(&route.rule);
-            let fault = seen.clash(drafts, &drafts[index], route, &slots);
-            if fault.is_none() {
-                seen.add(index, route, slots);
-            }
-            fault
-        };
-        note(&mut drafts[index], fault);
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(route) = draft.route.as_ref().filter(|_| !draft.faults.has_errors()) else { continue };
+        match seen.clash(draft, route) {
+            Some(fault) => found.push((index, fault)),
+            None => seen.add(index, route),
+        }
     }
-    for index in 0..drafts.len() {
-        let warning = usable(drafts, index).and_then(|route| seen.shadow(drafts, index, route));
-        note(&mut drafts[index], warning);
+    for (index, route) in &seen.routes {
+        found.extend(seen.shadow(&drafts[*index], route).map(|warning| (*index, warning)));
     }
-}
-
-fn note(draft: &mut Draft<'_>, fault: Option<Fault>) {
-    draft.faults.extend(fault);
-    let name = draft.name.clone();
-    draft.faults.name_route(&name);
-}
-
-fn usable<'a>(drafts: &'a [Draft<'_>], index: usize) -> Option<&'a Route> {
-    let draft = drafts.get(index)?;
-    draft.route.as_ref().filter(|_| !draft.faults.has_errors())
+    found
 }
 
 /// One place of the match table: a host, a path, and the names of all further conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Slot {
-    host: String,
-    path: String,
+struct Slot<'a> {
+    /// None is every host.
+    host: Option<&'a Host>,
+    /// None is every path.
+    path: Option<&'a PathPattern>,
     conditions: String,
 }
 
-/// What the routes so far have taken.
+/// The routes so far that clash with none before them, and what they have taken.
 #[derive(Default)]
-struct Seen {
-    slots: HashMap<Slot, Vec<usize>>,
+struct Seen<'a> {
+    /// With the index of their drafts.
+    routes: Vec<(usize, &'a Route)>,
+    slots: HashMap<Slot<'a>, Vec<&'a Route>>,
     /// By host: the first route that reads paths raw, and the first on which something depends on the path.
-    raw: HashMap<String, usize>,
-    by_path: HashMap<String, usize>,
+    raw: HashMap<&'a Host, &'a Route>,
+    by_path: HashMap<&'a Host, &'a Route>,
     /// By host: the first route that chose an issuer.
-    issuers: HashMap<String, usize>,
+    issuers: HashMap<&'a Host, &'a Route>,
 }
 
-impl Seen {
-    fn add(&mut self, index: usize, route: &Route, slots: Vec<Slot>) {
-        for slot in slots {
-            self.slots.entry(slot).or_default().push(index);
+impl<'a> Seen<'a> {
+    fn add(&mut self, index: usize, route: &'a Route) {
+        self.routes.push((index, route));
+        for slot in slots(&route.rule) {
+            self.slots.entry(slot).or_default().push(route);
         }
         for host in &route.rule.hosts {
             if route.path_policy == PathPolicy::Raw {
-                self.raw.entry(host.to_string()).or_insert(index);
+                self.raw.entry(host).or_insert(route);
             }
             if route.depends_on_path() {
-                self.by_path.entry(host.to_string()).or_insert(index);
+                self.by_path.entry(host).or_insert(route);
             }
             if route.tls.chosen {
-                self.issuers.entry(host.to_string()).or_insert(index);
+                self.issuers.entry(host).or_insert(route);
             }
         }
     }
 
-    fn clash(&self, drafts: &[Draft<'_>], draft: &Draft<'_>, route: &Route, slots: &[Slot]) -> Option<Fault> {
-        self.equal(drafts, draft, route, slots)
-            .or_else(|| self.other_issuer(drafts, draft, route))
-            .or_else(|| self.other_reading(drafts, draft, route))
+    fn clash(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
+        self.equal(draft, route)
+            .or_else(|| self.other_issuer(draft, route))
+            .or_else(|| self.other_reading(draft, route))
     }
 
-    fn equal(&self, drafts: &[Draft<'_>], draft: &Draft<'_>, route: &Route, slots: &[Slot]) -> Option<Fault> {
-        slots.iter().find_map(|slot| {
-            let rivals = self.slots.get(slot)?.iter().filter_map(|index| usable(drafts, *index));
-            let rival = rivals.into_iter().find(|rival| overlap(&rival.rule, &route.rule))?;
-            let Slot { host, path, .. } = slot;
+    fn equal(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
+        slots(&route.rule).find_map(|slot| {
+            let rival = self.slots.get(&slot)?.iter().find(|rival| overlap(&rival.rule, &route.rule))?;
+            let host = slot.host.map_or("every host".to_owned(), Host::to_string);
+            let path = slot.path.map(PathPattern::to_string).unwrap_or_default();
             let why = format!(
                 "the routes `{}` and `{}` cannot be told apart: both answer for {host}{path}; `{}` is at {}:{}",
                 rival.name, route.name, rival.name, rival.file, rival.line
@@ -104,10 +96,10 @@ impl Seen {
         })
     }
 
-    fn other_issuer(&self, drafts: &[Draft<'_>], draft: &Draft<'_>, route: &Route) -> Option<Fault> {
+    fn other_issuer(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
         let issuer = route.tls.issuer.filter(|_| route.tls.chosen)?;
         route.rule.hosts.iter().find_map(|host| {
-            let rival = usable(drafts, *self.issuers.get(&host.to_string())?)?;
+            let rival = self.issuers.get(host)?;
             let theirs = rival.tls.issuer.filter(|theirs| *theirs != issuer)?;
             let why = format!(
                 "the certificate of `{host}` is to come from `{}` here and from `{}` in the route `{}` at {}:{}",
@@ -122,14 +114,14 @@ impl Seen {
         })
     }
 
-    fn other_reading(&self, drafts: &[Draft<'_>], draft: &Draft<'_>, route: &Route) -> Option<Fault> {
+    fn other_reading(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
         let is_raw = route.path_policy == PathPolicy::Raw;
         let others = if is_raw { &self.by_path } else { &self.raw };
         if !is_raw && !route.depends_on_path() {
             return None;
         }
         route.rule.hosts.iter().find_map(|host| {
-            let rival = usable(drafts, *others.get(&host.to_string())?)?;
+            let rival = others.get(host)?;
             let why = format!(
                 "on `{host}` one route has path_policy = \"raw\" and another depends on the path: `{}` at {}:{} and this one",
                 rival.name, rival.file, rival.line
@@ -139,52 +131,49 @@ impl Seen {
     }
 
     /// A warning if, in each of its places, another route takes every request before this one.
-    fn shadow(&self, drafts: &[Draft<'_>], index: usize, route: &Route) -> Option<Fault> {
+    fn shadow(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
         let mut first = None;
         for slot in slots(&route.rule) {
-            let above = self.above(drafts, index, route, &slot)?;
+            let above = self.above(route, slot)?;
             first = first.or(Some(above));
         }
-        let above = first?;
+        let above: &Route = first?;
         let why = format!(
             "the route `{}` can never win: `{}` at {}:{} takes all of its requests",
             route.name, above.name, above.file, above.line
         );
-        let fault = drafts.get(index)?.item.warning(why);
-        Some(fault.hint("remove it, or make the other one narrower"))
+        Some(draft.item.warning(why).hint("remove it, or make the other one narrower"))
     }
 
-    fn above<'a>(&self, drafts: &'a [Draft<'_>], index: usize, route: &Route, slot: &Slot) -> Option<&'a Route> {
-        let others = |slot: &Slot| self.slots.get(slot).into_iter().flatten().filter(|other| **other != index);
-        let same = others(slot).filter_map(|other| usable(drafts, *other));
-        let higher = same
-            .into_iter()
-            .find(|other| other.rule.priority > route.rule.priority && covers(&other.rule, &route.rule));
-        if higher.is_some() || slot.path.starts_with(['/', '=']) {
+    fn above(&self, route: &Route, slot: Slot<'_>) -> Option<&'a Route> {
+        let covering = |slot: &Slot<'_>, is_above: &dyn Fn(&Route) -> bool| {
+            let mut others = self.slots.get(slot).into_iter().flatten().copied();
+            others.find(|other| is_above(other) && covers(&other.rule, &route.rule))
+        };
+        let higher = covering(&slot, &|other| other.rule.priority > route.rule.priority);
+        if higher.is_some() || matches!(slot.path, Some(PathPattern::Exact(_) | PathPattern::Prefix(_))) {
             return higher;
         }
         // A prefix comes before every regular expression and before no path at all.
-        let root = |conditions: &str| Slot { path: "/".into(), conditions: conditions.into(), ..slot.clone() };
-        let roots = [root(&slot.conditions), root("")];
-        let mut all = roots.iter().flat_map(others).filter_map(|other| usable(drafts, *other));
-        all.find(|other| covers(&other.rule, &route.rule))
+        let everything = PathPattern::Prefix("/".into());
+        let with_ours = Slot { path: Some(&everything), ..slot };
+        let with_none = Slot { conditions: String::new(), ..with_ours.clone() };
+        covering(&with_ours, &|_| true).or_else(|| covering(&with_none, &|_| true))
     }
 }
 
 /// The places of a route: every host with every path.
-fn slots(rule: &Rule) -> Vec<Slot> {
+fn slots(rule: &Rule) -> impl Iterator<Item = Slot<'_>> {
     let conditions = signature(rule);
-    let hosts: Vec<String> = match rule.hosts.as_slice() {
-        [] => vec!["every host".into()],
-        hosts => hosts.iter().map(ToString::to_string).collect(),
-    };
-    let paths: Vec<String> = match rule.conditions.paths.as_slice() {
-        [] => vec![String::new()],
-        paths => paths.iter().map(PathPattern::to_string).collect(),
-    };
-    let slot =
-        |host: &String, path: &String| Slot { host: host.clone(), path: path.clone(), conditions: conditions.clone() };
-    hosts.iter().flat_map(|host| paths.iter().map(move |path| slot(host, path))).collect()
+    let paths = &rule.conditions.paths;
+    let every_host = rule.hosts.is_empty().then_some(None);
+    let hosts = rule.hosts.iter().map(Some).chain(every_host);
+    hosts.flat_map(move |host| {
+        let every_path = paths.is_empty().then_some(None);
+        let conditions = conditions.clone();
+        let slot = move |path| Slot { host, path, conditions: conditions.clone() };
+        paths.iter().map(Some).chain(every_path).map(slot)
+    })
 }
 
 /// Equal for rules whose further conditions differ at most in their methods and networks.

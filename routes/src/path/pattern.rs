@@ -1,6 +1,7 @@
 //! The path patterns of routes: a prefix on a segment border, an exact path, a regular expression.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex::RegexBuilder;
 use thiserror::Error;
@@ -8,7 +9,7 @@ use thiserror::Error;
 use super::{Ambiguity, Canonical};
 
 /// A condition on the canonical path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     /// `/api` is that path and all below it; `/api/` only what begins with `/api/`. Held in canonical form.
     Prefix(Box<str>),
@@ -117,6 +118,12 @@ impl PartialEq for Regex {
 }
 
 impl Eq for Regex {}
+
+impl Hash for Regex {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
 
 fn literal(text: &str) -> Result<Box<str>, PathError> {
     if !text.starts_with('/') {
