@@ -3,11 +3,14 @@
 //! Logic emits one event; the log line and the counter are made here. Nothing here decides
 //! anything about a request.
 
+pub mod access_log;
 pub mod events;
+mod format;
 mod metrics;
 mod refusal;
 mod throttle;
 
+pub use format::Format;
 pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,
