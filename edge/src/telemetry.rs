@@ -8,6 +8,7 @@ pub mod events;
 mod format;
 mod metrics;
 mod refusal;
+pub mod setup;
 mod throttle;
 
 pub use format::Format;
