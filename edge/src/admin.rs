@@ -6,3 +6,6 @@
 
 pub mod api;
 pub mod client;
+mod socket;
+
+pub use socket::SocketError;
