@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod client;
+mod page;
 mod socket;
 
 pub use socket::SocketError;
