@@ -62,7 +62,7 @@ pub struct Key {
     pub shape: Shape,
     /// One or two sentences of Markdown: what it does.
     pub doc: &'static str,
-    /// The default as it would be written in TOML, if there is one.
+    /// The default as it would be written in TOML, or in words where it depends on something.
     pub default: Option<&'static str>,
     /// Whether the table is wrong without it.
     pub required: bool,
@@ -79,7 +79,7 @@ impl Key {
         Self::new(name, Shape::Later, "")
     }
 
-    /// The same key with a default, as it would be written in TOML.
+    /// The same key with a default: TOML, or words where it depends on something.
     #[must_use]
     pub const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);

@@ -49,7 +49,11 @@ fn keys_of(shape: &Shape) -> Option<&'static [Key]> {
     match shape {
         Shape::Table(keys) => Some(keys),
         Shape::Map(one) | Shape::List(one) | Shape::OneOrMany(one) => keys_of(one),
-        Shape::Either(shapes) => shapes.iter().find_map(keys_of),
+        // A table stands for the whole value; a list of tables for parts of it.
+        Shape::Either(shapes) => {
+            let tables = shapes.iter().filter(|shape| matches!(shape, Shape::Table(_)));
+            tables.chain(shapes.iter()).find_map(keys_of)
+        }
         _ => None,
     }
 }
