@@ -2,7 +2,7 @@
 //! One route at a time; what several routes mean together is the part of `check`.
 
 use crate::document::Item;
-use crate::fault::{Fault, Faults, did_you_mean};
+use crate::fault::{Fault, Faults, did_you_mean, nearest};
 use crate::host::Host;
 use crate::route::Route;
 use crate::rule::Rule;
@@ -129,12 +129,17 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>) -> Draft<'d> {
 }
 
 fn rule_is_wrong(item: &Item<'_>, faults: &Faults) -> bool {
-    faults.iter().filter(|fault| fault.is_error()).any(|fault| {
+    let wrong = |fault: &Fault| {
         let below = fault.key.strip_prefix(item.key()).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
         let key = below.split(['.', '[']).next().unwrap_or_default();
-        // A misspelt key may have been one of them.
-        RULE_KEYS.contains(&key) || fault.why.starts_with("unknown key")
-    })
+        // A misspelt key may have been meant as one of them.
+        nearest(key, RULE_KEYS.iter().copied()).is_some_and(|near| near == key || !is_key(key))
+    };
+    faults.iter().filter(|fault| fault.is_error()).any(wrong)
+}
+
+fn is_key(name: &str) -> bool {
+    matches!(ROUTE, Shape::Table(keys) if keys.iter().any(|key| key.name == name))
 }
 
 /// Reads the parts of one route. Faults of shape are noted before, so a value of the wrong kind is passed over here.
@@ -227,3 +232,6 @@ impl Reader<'_> {
         names
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -450,3 +450,23 @@ fn no_prefix_of_a_route_file_makes_the_check_panic() {
         assert!(checked.routes.len() + checked.rejected.len() <= 1);
     }
 }
+
+#[test]
+fn routes_need_an_entrypoint_that_speaks_http() {
+    struct NoDisk;
+    impl crate::world::Disk for NoDisk {
+        fn look(&self, _: &std::path::Path) -> crate::world::Seen {
+            crate::world::Seen::Missing
+        }
+    }
+    let world = World {
+        vars: crate::document::Vars::NONE,
+        entrypoints: &[],
+        acme: false,
+        certificates: &[],
+        folder: std::path::Path::new("/"),
+        disk: &NoDisk,
+    };
+    let checked = check(&[Source::new("a.toml", "[[route]]\nhost = \"a\"\nrespond = \"\"\n")], &world);
+    assert_eq!(checked.faults[0].why, "edge.toml has no entrypoint that speaks HTTP");
+}

@@ -14,7 +14,7 @@ pub(super) const TLS: Shape = Shape::Table(&[Key::new(
     Shape::one_of(&["acme", "internal", "files"]),
     "`acme`: the public CA of `[acme]`; `internal`: the own local CA; `files`: a `[[certificate]]` of `edge.toml`.",
 )
-.default("\"acme\" if `[acme]` is set, else \"internal\"")]);
+.default("acme if [acme] is set, else internal")]);
 
 pub(super) const LIMITS: Shape = Shape::Table(&[
     Key::new("body", Shape::Bytes, "The most bytes of a request body.").default("\"none\""),
