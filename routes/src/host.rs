@@ -71,7 +71,8 @@ impl Host {
             return Err(HostError::NotAName);
         }
         if let Some((host, port)) = text.rsplit_once(':') {
-            let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && !host.contains(':');
+            let is_whole = !host.contains(':') || host.ends_with(']');
+            let is_port = is_whole && port.bytes().all(|byte| byte.is_ascii_digit());
             return Err(if is_port { HostError::Port { host: host.to_owned() } } else { HostError::Syntax });
         }
         match text.strip_prefix("*.") {

@@ -35,6 +35,7 @@ fn a_pattern_that_is_no_host_says_why() {
         ("https://a.example", HostError::NotAName),
         ("a.example/x", HostError::NotAName),
         ("a.example:8443", port("a.example")),
+        ("[::1]:8443", port("[::1]")),
         ("a:b:c", HostError::Syntax),
         ("*", HostError::Star),
         ("a*.example.com", HostError::Star),
