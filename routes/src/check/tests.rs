@@ -470,3 +470,21 @@ fn routes_need_an_entrypoint_that_speaks_http() {
     let checked = check(&[Source::new("a.toml", "[[route]]\nhost = \"a\"\nrespond = \"\"\n")], &world);
     assert_eq!(checked.faults[0].why, "edge.toml has no entrypoint that speaks HTTP");
 }
+
+#[test]
+fn no_damaged_route_file_makes_the_check_panic() {
+    let mut chance = Chance(3);
+    for _ in 0..3_000 {
+        let mut bytes = LONG.as_bytes().to_vec();
+        for _ in 0..1 + chance.below(4) {
+            let at = chance.below(bytes.len());
+            match chance.below(3) {
+                0 => bytes[at] = chance.pick(&["\"", "[", "=", "\n", "$", "{", ".", "\u{0}", "*", "1"]).as_bytes()[0],
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, bytes[chance.below(bytes.len())]),
+            }
+        }
+        let checked = check_sources(&[Source::new("a.toml", bytes)], true);
+        assert!(checked.rejected.iter().all(|rejected| rejected.faults.iter().any(Fault::is_error)));
+    }
+}

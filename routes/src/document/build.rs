@@ -66,7 +66,7 @@ impl Builder<'_> {
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
         let span = value.span();
         let value = match value.get_ref() {
-            DeValue::String(text) => vars::substitute(text, &self.text[span.clone()], self.vars),
+            DeValue::String(text) => vars::substitute(text, self.text.get(span.clone()).unwrap_or_default(), self.vars),
             DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Bool(*value),

@@ -110,3 +110,21 @@ fn what_is_written_reads_back_as_the_same_values() {
     assert_eq!(again.root().to_toml_lines(), lines);
     assert!(lines.contains("b = [ 1, -2, true, 1.5 ]"), "{lines}");
 }
+
+#[test]
+fn deep_nesting_is_refused_or_read_but_never_overflows_the_stack() {
+    let deep = 100_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}", "{ b = ".repeat(deep)),
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]", "a.".repeat(deep)),
+        format!("a = {{ {}a = 1 }}", "a.".repeat(deep)),
+        "[[a.a]]\n".repeat(deep),
+    ] {
+        let parsed = Document::parse(&Source::new("a.toml", text.as_str()), &Vars::NONE);
+        if let Ok(document) = parsed {
+            document.root().to_toml_lines();
+        }
+    }
+}
