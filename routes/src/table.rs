@@ -270,7 +270,8 @@ impl Table {
         }
     }
 
-    /// The host that was most likely meant, if one is near. The work is bounded however many hosts there are.
+    /// The host that was most likely meant, if one is near. The work is bounded however many hosts
+    /// there are, but is far more than a match: ask only when the answer is shown to somebody.
     pub fn nearest(&self, host: &str) -> Option<&str> {
         self.names.nearest(host)
     }
