@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Resident memory: with 100 routes and nobody there, and what each of 2,000 idle TLS connections adds.
+# shellcheck source=bench/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+runs=${RUNS:-3}
+count=${CONNECTIONS:-2000}
+idle=() each=()
+
+write_config
+write_routes 100 1 internal 10
+
+measure() {
+  local before after
+  start_edge
+  sleep 2
+  idle+=("$(rss)")
+  # The first connections pay for tables and buffers that later ones share.
+  hold 50
+  before=$(rss)
+  hold "$count" after_ready
+  each+=("$(awk -v before="$before" -v after="$after" -v count="$count" 'BEGIN { printf "%.1f", (after - before) / count }')")
+  stop_edge
+}
+
+# hold <count> [after_ready]: opens them, reads the memory while they are idle, closes them.
+hold() {
+  coproc client { exec "$python" "$root/bench/idle.py" "$port" h0.bench.localhost "$1"; }
+  # The names go with the coprocess, so they are copied first.
+  local in=${client[1]} out=${client[0]} pid=${client_PID:?} line
+  read -r line <&"$out"
+  [[ $line == ready ]]
+  sleep 1
+  [[ -z ${2:-} ]] || after=$(rss)
+  exec {in}>&-
+  wait "$pid" || true
+}
+
+for _ in $(seq "$runs"); do measure; done
+
+header "resident memory"
+row "100 routes, idle" "$(awk -v kib="$(median "${idle[@]}")" 'BEGIN { printf "%.1f", kib / 1024 }') MiB" "25 MiB"
+row "each idle TLS connection, of $count" "$(median "${each[@]}") KiB" "20 KiB"
