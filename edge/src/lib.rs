@@ -6,6 +6,7 @@ pub mod admin;
 pub mod conn;
 pub mod listen;
 pub mod proxy;
+pub mod reload;
 pub mod snapshot;
 pub mod tasks;
 pub mod telemetry;

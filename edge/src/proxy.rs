@@ -79,7 +79,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn upstream_peer(&self, session: &mut Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
-        upstream_request::peer(session, cx)
+        upstream_request::peer(session, cx).await
     }
 
     async fn connected_to_upstream(

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use routes::route::Route;
 use routes::table::Table;
-use routes::target::Target;
 
 use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
@@ -30,7 +29,7 @@ pub struct Site {
 }
 
 /// What answers the requests of a route.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Serve {
     /// Servers.
     Upstream(Pool),
@@ -95,11 +94,6 @@ impl Site {
             Serve::Upstream(pool) => Some(pool),
             Serve::Files(_) | Serve::Itself => None,
         }
-    }
-
-    /// Whether the target of the route is of the kind that the site was built for.
-    pub fn target(&self) -> &Target {
-        &self.route.target
     }
 }
 

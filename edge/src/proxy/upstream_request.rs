@@ -13,6 +13,7 @@ use super::cx::Cx;
 use super::failure;
 use super::forwarded::{self, Origin};
 use crate::telemetry::{Metrics, Outcome, Retry, events};
+use crate::upstream::{Pick, Pool};
 
 /// How long a WebSocket may be silent; its stream enforces it for both directions together.
 const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
@@ -21,10 +22,10 @@ const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// When the route has no server that can be tried.
-pub(super) fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
-    let picked =
-        cx.site.as_ref().and_then(|site| site.pool()).map(|pool| (pool.pick(&cx.tried), pool.settings().timeouts));
-    let Some((Some(pick), timeouts)) = picked else {
+pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
+    let pool = cx.site.as_ref().and_then(|site| site.pool()).cloned();
+    let timeouts = pool.as_ref().map(|pool| pool.settings().timeouts).unwrap_or_default();
+    let Some(pick) = pick(pool, cx, timeouts.connect).await else {
         return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the route can be tried");
     };
     let head = session.req_header();
@@ -46,6 +47,17 @@ pub(super) fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<HttpPe
     cx.attempts += 1;
     cx.pick = Some((pick, now));
     Ok(peer)
+}
+
+/// The next server. Names are looked up in the background: only the first request of a new route may come too early.
+async fn pick(pool: Option<Pool>, cx: &Cx, within: Duration) -> Option<Pick> {
+    let pool = pool?;
+    if let Some(pick) = pool.pick(&cx.tried) {
+        return Some(pick);
+    }
+    // Looked up or not in time: the next pick tells.
+    let _ = tokio::time::timeout(within, pool.resolved()).await;
+    pool.pick(&cx.tried)
 }
 
 /// Whether the request says that its answer is a stream.

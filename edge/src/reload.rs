@@ -1,0 +1,239 @@
+//! From route files to a published snapshot: check every route alone, keep the last good version of what fails, build what
+//! is new, publish the whole, and say what changed.
+//!
+//! One load at a time. Nothing that serves is touched before the new snapshot is whole.
+
+mod history;
+mod sites;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use routes::check::{Checked, Rejected};
+use routes::fault::{self, Fault};
+use routes::route::{Issuer, Route};
+use routes::table::Table;
+use tokio::sync::watch;
+
+pub use history::History;
+pub use sites::Builder;
+
+use crate::snapshot::{Live, Site, Snapshot};
+use crate::telemetry::{Metrics, events};
+
+/// Where the routes come from: the files of the operator, checked. An argument, so that loads are tested without a disk.
+pub trait RouteSource: Send + Sync {
+    /// Reads and checks all files as they are now.
+    fn read(&self) -> Checked;
+    /// Checks a text that was good once, in the world of now.
+    fn check_again(&self, file: &str, text: &str) -> Checked;
+}
+
+/// What became of a load.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Outcome {
+    /// The number of the snapshot.
+    pub generation: u64,
+    /// Names of routes that are new.
+    pub added: Vec<String>,
+    /// Names of routes that are different now.
+    pub changed: Vec<String>,
+    /// Names of routes that are gone.
+    pub removed: Vec<String>,
+    /// Names of routes that failed and serve in their last good version.
+    pub kept: Vec<String>,
+    /// Names of routes that failed and do not serve.
+    pub rejected: Vec<String>,
+    /// Everything wrong in the files, warnings too.
+    pub faults: Vec<Fault>,
+}
+
+/// What the last load left behind, for those who look.
+#[derive(Debug, Clone, Default)]
+pub struct LastLoad {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// The routes that failed, whether an earlier version serves or not.
+    pub rejected: Vec<Rejected>,
+    /// When it was.
+    pub at: Option<SystemTime>,
+}
+
+/// Loads and publishes.
+pub struct Reloader {
+    source: Box<dyn RouteSource>,
+    builder: Builder,
+    live: Arc<Live>,
+    metrics: Metrics,
+    redirects: HashMap<String, u16>,
+    wanted: watch::Sender<Arc<[String]>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    history: History,
+    last: LastLoad,
+}
+
+impl Reloader {
+    /// A reloader over a live snapshot that is still empty. `redirects` are the entrypoints that lead to HTTPS, with its port.
+    pub fn new(
+        source: Box<dyn RouteSource>,
+        builder: Builder,
+        live: Arc<Live>,
+        metrics: Metrics,
+        redirects: HashMap<String, u16>,
+        history: PathBuf,
+    ) -> Self {
+        let state = State { history: History::new(history), last: LastLoad::default() };
+        let (wanted, _) = watch::channel(Arc::from([]));
+        Self { source, builder, live, metrics, redirects, wanted, state: Mutex::new(state) }
+    }
+
+    /// The names for which routes want public certificates, as they change.
+    pub fn wanted(&self) -> watch::Receiver<Arc<[String]>> {
+        self.wanted.subscribe()
+    }
+
+    /// What the last load left behind.
+    pub fn last(&self) -> LastLoad {
+        self.lock().last.clone()
+    }
+
+    /// Loads now. Blocks on the disk.
+    pub fn load(&self) -> Outcome {
+        let mut state = self.lock();
+        let before = self.live.current();
+        let mut checked = self.source.read();
+        let kept = self.keep(&checked, &before, &state.history);
+        let candidates = checked.routes.iter().chain(&kept).cloned();
+        let (sites, failed) = self.builder.build(candidates, &before, &self.metrics);
+        take_failed(&mut checked, failed);
+        let outcome = self.publish(&before, &checked, &kept, sites);
+        if let Err(error) = state.history.save(self.live.current().table.routes()) {
+            tracing::warn!(%error, "the last good routes are not saved: after a restart, routes with faults will not serve");
+        }
+        state.last = LastLoad { outcome: outcome.clone(), rejected: checked.rejected, at: Some(SystemTime::now()) };
+        outcome
+    }
+
+    /// The last good versions of routes that fail now: from the live snapshot, or from before the last stop.
+    fn keep(&self, checked: &Checked, before: &Snapshot, history: &History) -> Vec<Arc<Route>> {
+        let names: HashSet<&str> = checked.routes.iter().map(|route| route.name.as_str()).collect();
+        let mut kept = HashMap::new();
+        for rejected in &checked.rejected {
+            let live = before.named(&rejected.name).map(|site| Arc::clone(&site.route));
+            let earlier = live.or_else(|| history.route(&*self.source, &rejected.file, &rejected.name));
+            kept.extend(earlier.map(|route| (route.name.clone(), route)));
+        }
+        for file in &checked.broken_files {
+            let live = before.sites().filter(|site| site.route.file == *file).map(|site| Arc::clone(&site.route));
+            let mut earlier: Vec<_> = live.collect();
+            if earlier.is_empty() && before.generation == 0 {
+                earlier = history.routes(&*self.source, file);
+            }
+            kept.extend(earlier.into_iter().map(|route| (route.name.clone(), route)));
+        }
+        let mut kept: Vec<_> = kept.into_values().filter(|route| !names.contains(route.name.as_str())).collect();
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        kept
+    }
+
+    fn publish(&self, before: &Snapshot, checked: &Checked, kept: &[Arc<Route>], sites: Vec<Arc<Site>>) -> Outcome {
+        let kept_names: HashSet<&str> = kept.iter().map(|route| route.name.as_str()).collect();
+        let closed: Vec<Rejected> =
+            checked.rejected.iter().filter(|rejected| !kept_names.contains(rejected.name.as_str())).cloned().collect();
+        let mut outcome = compare(before, &sites);
+        outcome.generation = before.generation + 1;
+        outcome.kept = kept_names.iter().map(|name| (*name).to_owned()).collect();
+        outcome.kept.sort();
+        outcome.rejected = closed.iter().map(|rejected| rejected.name.clone()).collect();
+        outcome.faults.clone_from(&checked.faults);
+        let table = Table::build(sites.iter().map(|site| Arc::clone(&site.route)).collect(), &closed);
+        self.send_wanted(&table);
+        let unrouted = before.unrouted.clone();
+        self.live.publish(Snapshot::new(outcome.generation, table, sites, self.redirects.clone(), unrouted));
+        self.forget(&outcome);
+        self.report(&outcome);
+        outcome
+    }
+
+    fn send_wanted(&self, table: &Table) {
+        let names = table.hosts().filter(|(host, issuer)| *issuer == Issuer::Acme && !host.is_wildcard());
+        let names: Arc<[String]> = names.map(|(host, _)| host.to_string()).collect();
+        self.wanted.send_if_modified(|wanted| {
+            let modified = *wanted != names;
+            *wanted = names;
+            modified
+        });
+    }
+
+    /// Series of what is gone go too, or a dashboard would show routes that nobody has.
+    fn forget(&self, outcome: &Outcome) {
+        if outcome.removed.is_empty() && outcome.changed.is_empty() {
+            return;
+        }
+        let now = self.live.current();
+        self.metrics.retain_routes(|route| route.is_empty() || now.named(route).is_some());
+        self.metrics.retain_upstreams(|route, upstream| {
+            let pool = now.named(route).and_then(|site| site.pool());
+            pool.is_some_and(|pool| pool.settings().servers.iter().any(|server| server.to_string() == upstream))
+        });
+    }
+
+    fn report(&self, outcome: &Outcome) {
+        for fault in &outcome.faults {
+            let (file, line, column, key, hint) = (&fault.file, fault.line, fault.column, &fault.key, &fault.hint);
+            if fault.is_error() {
+                tracing::warn!(file, line, column, key, hint, "{}", fault.why);
+            } else {
+                tracing::info!(file, line, column, key, hint, "{}", fault.why);
+            }
+        }
+        let live = self.live.current().sites().count() - outcome.kept.len();
+        events::ConfigReloaded {
+            generation: outcome.generation,
+            added: outcome.added.len(),
+            changed: outcome.changed.len(),
+            removed: outcome.removed.len(),
+            live,
+            kept: outcome.kept.len(),
+            rejected: outcome.rejected.len(),
+            at: SystemTime::now(),
+        }
+        .emit(&self.metrics);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A load that panicked published nothing; the next one begins anew.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves routes that checked well but cannot be built to the rejected ones.
+fn take_failed(checked: &mut Checked, failed: Vec<Rejected>) {
+    for rejected in failed {
+        checked.routes.retain(|route| route.name != rejected.name);
+        checked.faults.extend(rejected.faults.iter().cloned());
+        checked.rejected.push(rejected);
+    }
+    fault::sort(&mut checked.faults);
+}
+
+fn compare(before: &Snapshot, sites: &[Arc<Site>]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for site in sites {
+        match before.named(&site.route.name) {
+            None => outcome.added.push(site.route.name.clone()),
+            Some(old) if !old.route.same_as(&site.route) => outcome.changed.push(site.route.name.clone()),
+            Some(_) => {}
+        }
+    }
+    let now: HashSet<&str> = sites.iter().map(|site| site.route.name.as_str()).collect();
+    outcome.removed =
+        before.sites().map(|site| site.route.name.clone()).filter(|name| !now.contains(name.as_str())).collect();
+    outcome.removed.sort();
+    outcome
+}

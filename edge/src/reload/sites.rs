@@ -1,0 +1,83 @@
+//! Builds what serves each route: pools of servers, folders of files. What did not change is taken over as it is, with its
+//! connections, its health and its counters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use routes::check::Rejected;
+use routes::fault::{Fault, Place};
+use routes::route::Route;
+use routes::target::Target;
+use routes::world::resolve;
+
+use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
+use crate::telemetry::Metrics;
+use crate::upstream::{BuildError, Dns, Pool, SystemRoots};
+
+/// Builds sites.
+#[derive(Debug)]
+pub struct Builder {
+    /// Looks names up.
+    pub dns: Dns,
+    /// What upstream certificates are checked against.
+    pub roots: SystemRoots,
+    /// The folder that paths in routes are relative to.
+    pub folder: PathBuf,
+}
+
+impl Builder {
+    /// Builds a site for each route; the routes for which that fails come back with their fault.
+    pub fn build(
+        &self,
+        routes: impl Iterator<Item = Arc<Route>>,
+        before: &Snapshot,
+        metrics: &Metrics,
+    ) -> (Vec<Arc<Site>>, Vec<Rejected>) {
+        let (mut sites, mut failed) = (Vec::new(), Vec::new());
+        for route in routes {
+            match self.site(&route, before, metrics) {
+                Ok(site) => sites.push(site),
+                Err(error) => failed.push(rejected(&route, &error)),
+            }
+        }
+        (sites, failed)
+    }
+
+    fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, BuildError> {
+        let old = before.named(&route.name).filter(|old| old.route.same_as(route) && !reads_files(route));
+        if let Some(old) = old {
+            // Its place in the file may have moved.
+            let (serve, metrics) = (old.serve.clone(), old.metrics.clone());
+            return Ok(Arc::new(Site { route: Arc::clone(route), serve, metrics }));
+        }
+        let counters = metrics.route(&route.name);
+        let serve = match &route.target {
+            Target::Upstream(upstream) => {
+                let settings = upstream_settings(upstream, &self.folder);
+                Serve::Upstream(Pool::build(settings, &self.dns, &self.roots, &counters)?)
+            }
+            Target::Files(files) => Serve::Files(resolve(&self.folder, &files.root)),
+            Target::Redirect(_) | Target::Respond(_) => Serve::Itself,
+        };
+        Ok(Arc::new(Site { route: Arc::clone(route), serve, metrics: counters }))
+    }
+}
+
+/// Whether files beside the route's own decide how it is served: they may have changed although the route did not.
+fn reads_files(route: &Route) -> bool {
+    matches!(&route.target, Target::Upstream(upstream) if upstream.tls.ca_file.is_some() || upstream.tls.client.is_some())
+}
+
+fn rejected(route: &Route, error: &BuildError) -> Rejected {
+    let place = Place { file: route.file.clone(), line: route.line, column: 1, source_line: "[[route]]".to_owned() };
+    let mut fault = Fault::error(place, "upstream", error.to_string());
+    fault.route = Some(route.name.clone());
+    Rejected {
+        name: route.name.clone(),
+        hosts: route.rule.hosts.clone(),
+        rule: Some(route.rule.clone()),
+        file: route.file.clone(),
+        line: route.line,
+        faults: vec![fault],
+    }
+}
