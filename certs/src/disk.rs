@@ -196,12 +196,20 @@ pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> Re
     disk.sync_dir(folder).told("flush", folder)
 }
 
-/// [`Disk::read`] of a file that may be missing.
+/// [`Disk::read`] with the path in the error.
+///
+/// # Errors
+/// [`DiskError`] for every failure.
+pub fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, DiskError> {
+    disk.read(path).told("read", path)
+}
+
+/// [`read_whole`] of a file that may be missing.
 ///
 /// # Errors
 /// [`DiskError`] for every other failure.
 pub fn read_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match disk.read(path).told("read", path) {
+    match read_whole(disk, path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),

@@ -1,5 +1,5 @@
 //! PEM text to DER: the chain and the key of one certificate, with a sentence for each way the text can be wrong.
-//! It does not look inside the DER; [`crate::entry`] does.
+//! It does not look inside the DER; an entry does.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
