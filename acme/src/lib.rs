@@ -3,8 +3,10 @@
 
 pub mod backoff;
 pub mod challenges;
+pub mod order;
 pub mod schedule;
 pub mod settings;
 
 pub use challenges::Challenges;
+pub use order::{Issued, OrderError, OrderRequest};
 pub use settings::{Directory, Eab, Settings, SettingsError};
