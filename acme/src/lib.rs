@@ -2,11 +2,15 @@
 //! It serves nothing itself: it fills a [`certs::Store`] and says what to answer to HTTP-01.
 
 pub mod backoff;
+pub mod ca;
 pub mod challenges;
+pub mod clock;
 pub mod order;
 pub mod schedule;
 pub mod settings;
 
+pub use ca::Ca;
 pub use challenges::Challenges;
+pub use clock::{Clock, SystemClock};
 pub use order::{Issued, OrderError, OrderRequest};
 pub use settings::{Directory, Eab, Settings, SettingsError};
