@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use crate::challenges::Challenges;
 use crate::order::{Issued, OrderError, OrderRequest};
 
+pub mod instant;
+
 /// An authority.
 #[async_trait]
 pub trait Ca: Send + Sync {

@@ -10,6 +10,7 @@ pub mod schedule;
 pub mod settings;
 
 pub use ca::Ca;
+pub use ca::instant::InstantCa;
 pub use challenges::Challenges;
 pub use clock::{Clock, SystemClock};
 pub use order::{Issued, OrderError, OrderRequest};
