@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,16 @@ pub(super) struct Resolver {
 }
 
 struct Made {
-    resolver: TokioResolver,
+    built: Built,
     /// Of the files it was made from.
     stamp: Stamp,
+}
+
+#[derive(Clone)]
+struct Built {
+    resolver: TokioResolver,
+    /// Why it has no name servers and knows the hosts file only.
+    without: Option<NetError>,
 }
 
 type Stamp = [Option<SystemTime>; 2];
@@ -70,9 +77,10 @@ impl Resolver {
     }
 
     pub(super) async fn look_up(&self, name: &str) -> Result<Found, LookupError> {
-        let resolver = self.current().map_err(LookupError::Settings)?;
+        let Built { resolver, without } = self.current()?;
         let answer = tokio::time::timeout(DEADLINE, resolver.lookup_ip(name)).await;
-        let answer = answer.map_err(|_| LookupError::TimedOut(DEADLINE))?.map_err(failed)?;
+        let answer = answer.map_err(|_| LookupError::TimedOut(DEADLINE))?;
+        let answer = answer.map_err(|error| without.map_or_else(|| failed(error), LookupError::Settings))?;
         let ttl = answer.as_lookup().answers().iter().map(|record| record.ttl).min();
         let addresses: Vec<IpAddr> = answer.iter().collect();
         match (addresses.is_empty(), ttl) {
@@ -82,15 +90,15 @@ impl Resolver {
     }
 
     /// The resolver for the files as they are now.
-    fn current(&self) -> Result<TokioResolver, NetError> {
+    fn current(&self) -> Result<Built, LookupError> {
         let stamp = ["/etc/resolv.conf", "/etc/hosts"].map(modified);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = made.as_ref().filter(|made| made.stamp == stamp) {
-            return Ok(made.resolver.clone());
+            return Ok(made.built.clone());
         }
-        let resolver = build(&self.servers)?;
-        *made = Some(Made { resolver: resolver.clone(), stamp });
-        Ok(resolver)
+        let built = build(&self.servers).map_err(LookupError::Settings)?;
+        *made = Some(Made { built: built.clone(), stamp });
+        Ok(built)
     }
 }
 
@@ -98,22 +106,33 @@ fn modified(path: &str) -> Option<SystemTime> {
     fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
-fn build(servers: &NameServers) -> Result<TokioResolver, NetError> {
-    let mut builder = match servers {
-        NameServers::System => TokioResolver::builder_tokio()?,
-        NameServers::Given(servers) => {
-            let servers = servers.iter().copied().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        }
+fn build(servers: &NameServers) -> Result<Built, NetError> {
+    match servers {
+        NameServers::System => with_options(TokioResolver::builder_tokio()),
+        NameServers::Given(servers) => with_options(Ok(asking(servers))),
+    }
+}
+
+fn asking(servers: &[SocketAddr]) -> Builder {
+    let servers = servers.iter().copied().map(name_server).collect();
+    TokioResolver::builder_with_config(ResolverConfig::from_name_servers(servers), TokioRuntimeProvider::default())
+}
+
+/// Without the system's settings, as in a bare container, localhost and the hosts file still work.
+fn with_options(builder: Result<Builder, NetError>) -> Result<Built, NetError> {
+    let (mut builder, without) = match builder {
+        Ok(builder) => (builder, None),
+        Err(error) => (asking(&[]), Some(error)),
     };
     let options = builder.options_mut();
     options.cache_size = 0;
     options.timeout = TRY;
     options.attempts = RETRIES;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build()
+    Ok(Built { resolver: builder.build()?, without })
 }
+
+type Builder = ResolverBuilder<TokioRuntimeProvider>;
 
 fn name_server(at: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
@@ -130,5 +149,22 @@ fn failed(error: NetError) -> LookupError {
         LookupError::NoAddress
     } else {
         LookupError::Failed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_the_settings_of_the_system_localhost_works_and_others_say_why() {
+        let error = NetError::Msg("no /etc/resolv.conf".to_owned());
+        let built = with_options(Err(error)).expect("nothing is missing for it");
+        let resolver = Resolver::new(NameServers::System);
+        let stamp = ["/etc/resolv.conf", "/etc/hosts"].map(modified);
+        *resolver.made.lock().expect("no panic in a test") = Some(Made { built, stamp });
+        assert!(resolver.look_up("localhost").await.is_ok());
+        let error = resolver.look_up("app.test").await.expect_err("nobody can be asked").to_string();
+        assert_eq!(error, "the system's DNS settings cannot be read: no /etc/resolv.conf");
     }
 }
