@@ -98,7 +98,8 @@ impl Rank {
         let validity = entry.validity();
         let internal = entry.issuer() == Issuer::Internal;
         Self {
-            trust: match (validity.contains(now), internal) {
+            // One that has not begun yet counts as good: it is our clock that is behind, and clients have their own.
+            trust: match (now <= validity.not_after, internal) {
                 (true, false) => Trust::Public,
                 (true, true) => Trust::Internal,
                 (false, false) => Trust::OverPublic,
@@ -169,6 +170,15 @@ mod tests {
         assert_eq!(issuer(&index(both(), 50), "a.test"), Some(Issuer::Acme));
         assert_eq!(issuer(&index(both(), 150), "a.test"), Some(Issuer::Internal));
         assert_eq!(issuer(&index(both(), 250), "a.test"), Some(Issuer::Acme));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_bring_the_local_certificate_up() {
+        let entries = vec![
+            entry(&["a.test"], Issuer::Internal, validity(10, 200)),
+            entry(&["a.test"], Issuer::Acme, validity(50, 200)),
+        ];
+        assert_eq!(issuer(&index(entries, 20), "a.test"), Some(Issuer::Acme));
     }
 
     #[test]

@@ -127,8 +127,6 @@ impl Store {
 impl Writer {
     fn put(&mut self, entry: Arc<Entry>, now: SystemTime) -> Result<(), Arc<Entry>> {
         let key = (entry.issuer(), entry.source().into());
-        // A new one that begins in a moment, by a clock that is a little ahead of ours, is no worse than the old.
-        let now = now.max(entry.validity().not_before);
         if let Some(old) = self.entries.get(&key)
             && Rank::of(&entry, now).is_worse_trusted_than(Rank::of(old, now))
         {
