@@ -2,7 +2,7 @@
 //! waits, tries again. One flow owns all of it; orders and disk work run beside it and end with it.
 //! When to renew, how long to wait and how to order are decided elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -123,7 +123,8 @@ impl Manager {
     /// Takes the names that are wanted now: new ones are looked up on disk, others leave.
     async fn follow(&mut self) {
         let wanted = self.parts.wanted.borrow_and_update().clone();
-        let gone: Vec<String> = self.slots.keys().filter(|name| !wanted.contains(name)).cloned().collect();
+        let names: HashSet<&str> = wanted.iter().map(String::as_str).collect();
+        let gone: Vec<String> = self.slots.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
         let batch = gone.iter().fold(Batch::default(), |batch, name| self.leave(name, batch));
         let new: Vec<String> = wanted.iter().filter(|name| !self.slots.contains_key(*name)).cloned().collect();
         let (vault, notes, profile) = (self.parts.vault.clone(), self.parts.notes.clone(), self.parts.profile.clone());
@@ -173,7 +174,7 @@ impl Manager {
         let mut save = Vec::new();
         for (name, slot) in &self.slots {
             match slot.next(now) {
-                Some(Next::Due) => due.push((slot.not_after(), name.clone())),
+                Some(Next::Due) => due.push((slot.not_after(), name)),
                 Some(Next::Idle { until }) => wake = wake.min(until),
                 None => continue,
             }
@@ -183,14 +184,11 @@ impl Manager {
                 None => {}
             }
         }
-        save.iter().for_each(|name| self.save_again(name));
         due.sort();
-        for (_, name) in due {
-            if self.orders.len() >= ORDERS {
-                break;
-            }
-            self.order(&name);
-        }
+        due.truncate(ORDERS.saturating_sub(self.orders.len()));
+        let due: Vec<String> = due.into_iter().map(|(_, name)| name.clone()).collect();
+        save.iter().for_each(|name| self.save_again(name));
+        due.iter().for_each(|name| self.order(name));
         wake
     }
 
@@ -207,7 +205,7 @@ impl Manager {
             let request = OrderRequest::new(&ordered, profile.as_deref())?;
             let issued = tokio::time::timeout(ORDER_TIME, ca.issue(&request, &challenges));
             issued.await.unwrap_or_else(|_| {
-                Err(OrderError::TimedOut { ca: ca.label().into(), step: Step::Certificate, retry_after: None })
+                Err(OrderError::TimedOut { ca: ca.label().into(), step: Step::Whole, retry_after: None })
             })
         });
         self.tasks.insert(order.id(), name.clone());

@@ -39,6 +39,8 @@ pub enum Step {
     Finalize,
     /// Fetching the certificate.
     Certificate,
+    /// Somewhere in it: the order as a whole was given up.
+    Whole,
 }
 
 impl std::fmt::Display for Step {
@@ -50,6 +52,7 @@ impl std::fmt::Display for Step {
             Self::Validation => "waiting for the validation",
             Self::Finalize => "sending the request",
             Self::Certificate => "fetching the certificate",
+            Self::Whole => "running the order",
         })
     }
 }
