@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -73,6 +73,7 @@ impl EdgeHttp {
     }
 
     async fn exchange(self, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
+        let signed = request.method() == Method::POST;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         hear(None);
         let answer = self.client.request(request).await.map_err(|error| Error::Other(error.into()))?;
@@ -80,6 +81,10 @@ impl EdgeHttp {
         hear(Some(Heard { status: parts.status, retry_after: retry_after(&parts.headers, (self.now)()) }));
         let body = Limited::new(body, SIZE).collect().await.map_err(Error::Other)?.to_bytes();
         let body = if is_error(parts.status) { problem(parts.status, body) } else { body };
+        if is_error(parts.status) && !signed {
+            // The library reads the directory and the nonce without a look at the status.
+            return Err(Error::Api(serde_json::from_slice(&body)?));
+        }
         Ok(BytesResponse { parts, body: Box::new(body) })
     }
 }
