@@ -1,7 +1,10 @@
-//! Times, sizes and rates as people write them: `5s`, `32KiB`, `500B/s`. Text in, numbers out; nothing else.
+//! Times, sizes, rates and networks as people write them: `5s`, `32KiB`, `500B/s`, `10.0.0.0/8`. Text in, values out;
+//! nothing else.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 /// Why a time, size or rate cannot be read.
@@ -75,6 +78,44 @@ pub fn rate(text: &str) -> Result<Option<u64>, UnitError> {
     }
 }
 
+/// Why a text is no network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NetworkError {
+    /// Neither a network nor an address.
+    #[error("is not a network")]
+    Syntax,
+    /// An address with a prefix that does not cover all of its bits; the network of that prefix comes along.
+    #[error("has bits behind its prefix")]
+    Bits(IpNet),
+}
+
+impl NetworkError {
+    /// What to write instead.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Syntax => "write it like \"10.0.0.0/8\", \"2001:db8::/32\" or \"192.0.2.1\"".into(),
+            Self::Bits(network) => format!("write \"{network}\""),
+        }
+    }
+}
+
+/// A network, or an address as the network of itself; networks of mapped addresses are those of IPv4.
+///
+/// # Errors
+/// When it is neither, or has bits behind its prefix.
+pub fn network(text: &str) -> Result<IpNet, NetworkError> {
+    let single = || text.parse::<IpAddr>().map(IpNet::from);
+    let given = text.parse::<IpNet>().or_else(|_| single()).map_err(|_| NetworkError::Syntax)?;
+    let network = match (given, given.addr().to_canonical()) {
+        (IpNet::V6(v6), IpAddr::V4(v4)) => {
+            let prefix = v6.prefix_len().checked_sub(96).ok_or(NetworkError::Syntax)?;
+            IpNet::V4(Ipv4Net::new(v4, prefix).map_err(|_| NetworkError::Syntax)?)
+        }
+        _ => given,
+    };
+    if network.trunc() == network { Ok(network) } else { Err(NetworkError::Bits(network.trunc())) }
+}
+
 fn split(text: &str) -> Result<(u64, &str), UnitError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -132,5 +173,22 @@ mod tests {
         assert_eq!(rate("none"), Ok(None));
         assert_eq!(rate("0"), Ok(None));
         assert_eq!(rate("500B"), Err(UnitError::BadUnit));
+    }
+
+    #[test]
+    fn networks_are_read_with_and_without_a_prefix() {
+        let shown = |text| network(text).map(|network| network.to_string());
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+        }
+        assert_eq!(network("10.0.0.1/8").map_err(|error| error.hint()), Err("write \"10.0.0.0/8\"".into()));
+        for text in ["", "10.0.0.0/33", "host", "::ffff:1.2.3.4/64", "10.0.0.0/"] {
+            assert_eq!(network(text), Err(NetworkError::Syntax), "{text}");
+        }
     }
 }

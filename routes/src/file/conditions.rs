@@ -1,15 +1,13 @@
 //! How conditions are written: `path`, `method`, `header`, `query`, `client_ip`, and all of them under `except`.
 
-use std::net::IpAddr;
-
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::Reader;
 use crate::document::{Item, Kind};
 use crate::path::PathPattern;
 use crate::rule::{Conditions, Except, Wanted};
 use crate::shape::{Key, Shape};
-use crate::target;
+use crate::{target, units};
 
 pub(super) const PATHS: Shape = Shape::OneOrMany(&Shape::Text("a path"));
 pub(super) const PATHS_DOC: &str = "One of these paths. `/api` is that path and all below it, `/api/` only what is below it, \
@@ -130,29 +128,13 @@ impl Reader<'_> {
     fn networks(&mut self, item: &Item<'_>) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for (item, text) in self.strings(item, "client_ip") {
-            match network(text) {
-                Some(net) if net.trunc() == net => networks.push(net),
-                Some(net) => {
-                    let fault = item.fault(format!("`{text}` has bits behind its prefix"));
-                    self.faults.push(fault.hint(format!("write \"{}\"", net.trunc())));
-                }
-                None => {
-                    let fault = item.fault(format!("`{text}` is not a network"));
-                    self.faults.push(fault.hint("write it like \"10.0.0.0/8\", \"2001:db8::/32\" or \"192.0.2.1\""));
-                }
+            match units::network(text) {
+                Ok(network) => networks.push(network),
+                Err(error) => self.faults.push(item.fault(format!("`{text}` {error}")).hint(error.hint())),
             }
         }
         networks.sort();
         networks.dedup();
         networks
-    }
-}
-
-/// A network, or an address as the network of itself; networks of mapped addresses are those of IPv4.
-fn network(text: &str) -> Option<IpNet> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
-    match (net, net.addr().to_canonical()) {
-        (IpNet::V6(v6), IpAddr::V4(v4)) => Ipv4Net::new(v4, v6.prefix_len().checked_sub(96)?).ok().map(IpNet::V4),
-        _ => Some(net),
     }
 }
