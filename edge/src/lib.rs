@@ -3,6 +3,7 @@
 //! A library only for its own tests and binary; users run `edge`.
 
 pub mod admin;
+pub mod config;
 pub mod conn;
 pub mod listen;
 pub mod proxy;

@@ -1,0 +1,12 @@
+//! `edge.toml` and the route files: from disk to settings that cannot be wrong, with every fault of every file.
+//!
+//! Which routes a request can take is the `routes` crate's affair; nothing here is bound, dialled or served.
+//!
+//! ```text
+//! edge.toml --read--> Config + Around --+
+//! routes/*.toml --folder--> Sources ----+--check_routes--> routes and faults
+//! ```
+
+mod shape;
+
+pub use shape::EDGE;
