@@ -7,6 +7,11 @@
 //! routes/*.toml --folder--> Sources ----+--check_routes--> routes and faults
 //! ```
 
+mod around;
+mod disk;
+mod environment;
 mod shape;
 
+pub use around::Around;
+pub use environment::Environment;
 pub use shape::EDGE;
