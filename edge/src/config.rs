@@ -10,8 +10,10 @@
 mod around;
 mod disk;
 mod environment;
+mod folder;
 mod shape;
 
 pub use around::Around;
 pub use environment::Environment;
+pub use folder::route_files;
 pub use shape::EDGE;

@@ -44,7 +44,7 @@ pub const EDGE: Shape = Shape::Table(&[
 ]);
 
 /// One `[entrypoint.NAME]`.
-pub(super) const ENTRYPOINT: Shape = Shape::Table(&[
+const ENTRYPOINT: Shape = Shape::Table(&[
     Key::new("listen", Shape::OneOrMany(&Shape::Text("an address with a port")), LISTEN_DOC)
         .default("port 80 or 443 of every address for `http` and `https`, else required"),
     Key::new("protocol", Shape::OneOf { now: &["http"], later: &["postgres", "tcp"] }, "What is spoken.")
