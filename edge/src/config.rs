@@ -8,12 +8,28 @@
 //! ```
 
 mod around;
+mod authority;
+mod certificates;
+mod check;
 mod disk;
+mod entrypoints;
 mod environment;
 mod folder;
+mod load;
+mod read;
+mod reader;
+mod rest;
+mod settings;
 mod shape;
 
 pub use around::Around;
+pub use check::check_routes;
 pub use environment::Environment;
 pub use folder::route_files;
+pub use load::{Loaded, load};
+pub use read::Reading;
+pub use settings::{Access, Config, Entrypoint, Level, Limits, Log, LogFormat, Redact, Tls};
 pub use shape::EDGE;
+
+#[cfg(test)]
+mod tests;
