@@ -37,6 +37,7 @@ const EDGE_ORDER: &[&str] = &[
     "reload",
     "admin",
     "app",
+    "demo",
     "cli",
 ];
 
@@ -44,7 +45,7 @@ const EDGE_ORDER: &[&str] = &[
 const KEPT_BY: &[(&str, &str)] = &[("pingora", "edge"), ("instant_acme", "acme"), ("axum", "edge")];
 
 /// Modules of `edge` that work on our own view of a request, so that they are plain functions in a test.
-const WITHOUT_PINGORA: &[&str] = &["tasks", "middleware", "snapshot", "config", "admin", "cli"];
+const WITHOUT_PINGORA: &[&str] = &["tasks", "middleware", "snapshot", "config", "admin", "demo", "cli"];
 
 /// Lines that a file may have outside its tests, and the files that may have more, with the reason.
 const LONGEST: usize = 400;
