@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod config;
 pub mod conn;
+pub mod demo;
 pub mod listen;
 pub mod proxy;
 pub mod reload;
