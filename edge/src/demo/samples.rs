@@ -3,6 +3,7 @@
 
 mod page;
 
+mod echo;
 mod hello;
 
 use std::io;
@@ -29,6 +30,7 @@ pub struct Sample {
 /// All of them, in the order in which they are shown. A new one needs its file, its line here and its route.
 pub const SAMPLES: &[Sample] = &[
     Sample { name: "hello", var: "HELLO", about: "what a backend learns of you", router: |_, _| hello::router() },
+    Sample { name: "echo", var: "ECHO", about: "your request, every header of it", router: |_, _| echo::router() },
 ];
 
 /// The samples with their sockets: bound, so that their addresses can be written down, and not yet served.
