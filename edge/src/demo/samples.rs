@@ -5,6 +5,7 @@ mod page;
 
 mod echo;
 mod hello;
+mod upload;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -31,6 +32,7 @@ pub struct Sample {
 pub const SAMPLES: &[Sample] = &[
     Sample { name: "hello", var: "HELLO", about: "what a backend learns of you", router: |_, _| hello::router() },
     Sample { name: "echo", var: "ECHO", about: "your request, every header of it", router: |_, _| echo::router() },
+    Sample { name: "upload", var: "UPLOAD", about: "counts and hashes what you send", router: |_, _| upload::router() },
 ];
 
 /// The samples with their sockets: bound, so that their addresses can be written down, and not yet served.
