@@ -4,6 +4,7 @@
 mod page;
 
 mod echo;
+mod events;
 mod hello;
 mod upload;
 
@@ -32,6 +33,12 @@ pub struct Sample {
 pub const SAMPLES: &[Sample] = &[
     Sample { name: "hello", var: "HELLO", about: "what a backend learns of you", router: |_, _| hello::router() },
     Sample { name: "echo", var: "ECHO", about: "your request, every header of it", router: |_, _| echo::router() },
+    Sample {
+        name: "events",
+        var: "EVENTS",
+        about: "an event a second, as it happens",
+        router: |_, s| events::router(s),
+    },
     Sample { name: "upload", var: "UPLOAD", about: "counts and hashes what you send", router: |_, _| upload::router() },
 ];
 
