@@ -7,6 +7,7 @@ mod echo;
 mod events;
 mod hello;
 mod upload;
+mod ws;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -33,6 +34,7 @@ pub struct Sample {
 pub const SAMPLES: &[Sample] = &[
     Sample { name: "hello", var: "HELLO", about: "what a backend learns of you", router: |_, _| hello::router() },
     Sample { name: "echo", var: "ECHO", about: "your request, every header of it", router: |_, _| echo::router() },
+    Sample { name: "ws", var: "WS", about: "a WebSocket that answers", router: |tasks, _| ws::router(tasks) },
     Sample {
         name: "events",
         var: "EVENTS",
