@@ -99,3 +99,6 @@ async fn serve(sample: Sample, listener: TcpListener, tasks: &Tasks, stop: &Canc
         () = limit => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
