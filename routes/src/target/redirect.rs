@@ -1,6 +1,8 @@
 //! Redirects: a template such as `https://new.example{path}{query}`, and what a request puts into it.
 //! A template cannot be made to lead to a host that it does not name: that is checked when it is read.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::fault;
@@ -127,6 +129,19 @@ impl Template {
             }
         }
         place
+    }
+}
+
+impl fmt::Display for Template {
+    /// The template as it may be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Hole(hole) => {
+                let name = HOLES.iter().find(|(_, known)| known == hole).map_or("", |(name, _)| name);
+                write!(f, "{{{name}}}")
+            }
+        })
     }
 }
 
