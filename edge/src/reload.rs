@@ -7,7 +7,7 @@ mod history;
 mod sites;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -111,6 +111,12 @@ impl Reloader {
         let candidates = checked.routes.iter().chain(&kept).cloned();
         let (sites, failed) = self.builder.build(candidates, &before, &self.metrics);
         take_failed(&mut checked, failed);
+        if state.last.at.is_some() && is_same(&before, &sites, &state.last.rejected, &checked.rejected) {
+            let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&state.last) };
+            state.last.outcome = outcome.clone();
+            tracing::debug!(generation = outcome.generation, "the routes are as they were");
+            return outcome;
+        }
         let outcome = self.publish(&before, &checked, &kept, sites);
         if let Err(error) = state.history.save(self.live.current().table.routes()) {
             tracing::warn!(%error, "the last good routes are not saved: after a restart, routes with faults will not serve");
@@ -129,7 +135,10 @@ impl Reloader {
             kept.extend(earlier.map(|route| (route.name.clone(), route)));
         }
         for file in &checked.broken_files {
-            let live = before.sites().filter(|site| site.route.file == *file).map(|site| Arc::clone(&site.route));
+            let live = before
+                .sites()
+                .filter(|site| Path::new(&site.route.file).starts_with(file))
+                .map(|site| Arc::clone(&site.route));
             let mut earlier: Vec<_> = live.collect();
             if earlier.is_empty() && before.generation == 0 {
                 earlier = history.routes(&*self.source, file);
@@ -220,6 +229,17 @@ fn take_failed(checked: &mut Checked, failed: Vec<Rejected>) {
         checked.rejected.push(rejected);
     }
     fault::sort(&mut checked.faults);
+}
+
+/// Whether a load would change nothing: neither what serves, nor what does not, nor where it is written.
+fn is_same(before: &Snapshot, sites: &[Arc<Site>], rejected_before: &[Rejected], rejected: &[Rejected]) -> bool {
+    let same = |site: &Arc<Site>| before.named(&site.route.name).is_some_and(|old| *old.route == *site.route);
+    before.sites().count() == sites.len() && sites.iter().all(same) && rejected_before == rejected
+}
+
+/// The outcome of a load that changed nothing.
+fn unchanged(last: &LastLoad) -> Outcome {
+    Outcome { kept: last.outcome.kept.clone(), rejected: last.outcome.rejected.clone(), ..Outcome::default() }
 }
 
 fn compare(before: &Snapshot, sites: &[Arc<Site>]) -> Outcome {
