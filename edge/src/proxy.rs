@@ -161,6 +161,8 @@ impl ProxyHttp for Edge {
         }
         if !head.status.is_informational() {
             session.set_keepalive(Some(KEEPALIVE_SECONDS));
+            // The version is each hop's own (RFC 9110 section 6.2): a server's HTTP/1.0 is not the client's.
+            head.set_version(http::Version::HTTP_11);
             head.insert_header("X-Request-Id", cx.id.as_str())?;
         }
         Ok(())
