@@ -57,6 +57,11 @@ impl Tasks {
         stop
     }
 
+    /// An empty set on the same runtime, with a stop of its own.
+    pub fn another(&self) -> Self {
+        Self::new(self.set.runtime.clone())
+    }
+
     /// Tells every task to end, and every later one too.
     pub fn stop(&self) {
         self.set.stop.cancel();

@@ -53,6 +53,20 @@ impl OpenConns {
         idle.len()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// How many there are, by the name of their entrypoint.
+    pub fn by_entrypoint(&self) -> HashMap<Arc<str>, u64> {
+        let mut counts = HashMap::new();
+        for conn in self.lock().values().filter_map(Weak::upgrade) {
+            *counts.entry(Arc::clone(&conn.entrypoint)).or_default() += 1;
+        }
+        counts
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<ConnFacts>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
