@@ -1,0 +1,89 @@
+//! The state folder: made, private, writable and ours alone before anything is served from it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It is not there and cannot be made.
+    #[error("the state folder {} cannot be made; make it, or set `state` in edge.toml or EDGE_STATE", .0.display())]
+    Make(PathBuf, #[source] io::Error),
+    /// It cannot be written to.
+    #[error("the state folder {} cannot be written to; give it to the user that runs edge: chown -R USER {}", .0.display(), .0.display())]
+    Write(PathBuf, #[source] io::Error),
+    /// Another edge has it.
+    #[error("another edge uses the state folder {}; stop it first, or give this one a `state` of its own", .0.display())]
+    Taken(PathBuf),
+}
+
+/// A state folder that this process holds; released when dropped.
+#[derive(Debug)]
+pub(super) struct State {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl State {
+    /// Makes and takes the folder.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub(super) fn open(folder: &Path) -> Result<Self, StateError> {
+        if !folder.is_dir() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| StateError::Make(folder.into(), error))?;
+        }
+        let write = |error| StateError::Write(folder.into(), error);
+        let mode = std::fs::metadata(folder).map_err(write)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            // It holds keys: nobody else's business, whoever made it.
+            std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).map_err(write)?;
+        }
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
+        let lock = lock.map_err(write)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.into(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StateError::Taken(folder.into())),
+            Err(TryLockError::Error(error)) => Err(write(error)),
+        }
+    }
+
+    /// A place in the folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_made_private_and_held_by_one() {
+        let base = tempfile::tempdir().expect("a folder");
+        let folder = base.path().join("a/state");
+        let state = State::open(&folder).expect("made");
+        let mode = std::fs::metadata(&folder).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(matches!(State::open(&folder), Err(StateError::Taken(taken)) if taken == folder));
+        drop(state);
+        assert!(State::open(&folder).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let base = tempfile::tempdir().expect("a folder");
+        let file = base.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let error = State::open(&file.join("state")).expect_err("below a file");
+        assert!(error.to_string().contains("file/state cannot be made"), "{error}");
+    }
+}
