@@ -1,0 +1,59 @@
+//! The end of an edge: no new connections, the open ones to their end or to the grace, then out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use pingora::apps::HttpServerApp;
+use tokio::sync::watch;
+
+use super::signals::{Asked, Signals};
+use crate::listen::open::OpenConns;
+use crate::proxy::Edge;
+use crate::tasks::Tasks;
+use crate::telemetry::events;
+
+/// What a drain has to end.
+pub(super) struct Drain {
+    /// Told to the admin side.
+    pub(super) draining: Arc<AtomicBool>,
+    /// Told to connections: HTTP/1 closes behind its answer, HTTP/2 says GOAWAY.
+    pub(super) stop: watch::Sender<bool>,
+    /// Holds the idle HTTP/1 connections.
+    pub(super) engine: Arc<pingora::proxy::HttpProxy<Edge>>,
+    /// What is open.
+    pub(super) open: Arc<OpenConns>,
+    /// Accept loops.
+    pub(super) doors: Tasks,
+    /// Connections.
+    pub(super) connections: Tasks,
+    /// How long it may take.
+    pub(super) grace: Duration,
+}
+
+impl Drain {
+    /// Drains; a second signal to stop ends it at once.
+    pub(super) async fn run(self, signals: &mut Signals) {
+        let began = Instant::now();
+        self.draining.store(true, Relaxed);
+        events::Draining { open: self.open.count(), grace: self.grace }.emit();
+        self.doors.stop();
+        // Receivers may all be gone; then there is nobody to tell.
+        let _ = self.stop.send(true);
+        self.engine.http_cleanup().await;
+        tokio::select! {
+            drained = self.connections.drain(self.grace) => match drained {
+                Ok(()) => events::DrainDone { after: began.elapsed() }.emit(),
+                Err(left) => events::DrainCutShort { left: &left.names }.emit(),
+            },
+            () = second(signals) => {
+                let left = [format!("{} connections (a second signal came)", self.open.count())];
+                events::DrainCutShort { left: &left }.emit();
+            }
+        }
+    }
+}
+
+async fn second(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
+}
