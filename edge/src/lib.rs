@@ -3,9 +3,9 @@
 //! A library only for its own tests and binary; users run `edge`.
 
 pub mod admin;
+pub mod app;
 pub mod config;
 pub mod conn;
-pub mod demo;
 pub mod listen;
 pub mod proxy;
 pub mod reload;

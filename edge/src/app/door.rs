@@ -1,0 +1,75 @@
+//! The limits and TLS settings with which connections are taken in: the defaults of an internet edge, in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::server_config::Policy;
+use certs::tickets::Keys;
+use pingora::protocols::http::v2::server::default_h2_options;
+use rustls::ServerConfig;
+
+use super::RunError;
+use crate::config::Config;
+use crate::conn::h1_head::HeadLimits;
+use crate::conn::h2_guard::H2Limits;
+use crate::conn::pace::PaceLimits;
+use crate::conn::stream::StreamLimits;
+use crate::listen::caps::CapLimits;
+use crate::listen::front_door::DoorLimits;
+use crate::listen::serve::ServeLimits;
+
+/// Request heads on both protocols.
+const HEAD_BYTES: usize = 32 * 1024;
+/// Window of one HTTP/2 stream: uploads are slow with less as soon as there is a distance.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Window of all streams of a connection together.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What one stream may have waiting for a client that does not read.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that one client may have open on a connection.
+const STREAMS: u32 = 100;
+
+pub(super) fn limits(config: &Config) -> DoorLimits {
+    let mut h2 = default_h2_options();
+    h2.max_header_list_size(HEAD_BYTES as u32)
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER);
+    DoorLimits {
+        handshake: Duration::from_secs(10),
+        head: HeadLimits { head_bytes: HEAD_BYTES, ..HeadLimits::default() },
+        h2: H2Limits::default(),
+        stream: StreamLimits::default(),
+        serve: ServeLimits {
+            first_request_seconds: 10,
+            keepalive_requests: match config.limits.keepalive_requests {
+                0 => u32::MAX,
+                requests => requests,
+            },
+            h2_idle: Duration::from_secs(120),
+            h2_body: PaceLimits::default(),
+            h2,
+        },
+    }
+}
+
+pub(super) fn caps(config: &Config, fit: usize) -> CapLimits {
+    let limits = &config.limits;
+    CapLimits {
+        client_connections: limits.client_connections,
+        client_handshakes_per_second: limits.client_handshakes_per_second,
+        connections: if limits.connections == 0 { fit } else { limits.connections },
+    }
+}
+
+/// The TLS settings of an entrypoint; its name is the scope of its tickets.
+pub(super) fn tls(config: &Config, entrypoint: &str, keys: &Arc<Keys>) -> Result<Arc<ServerConfig>, RunError> {
+    let policy = Policy {
+        min: config.tls.min,
+        alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        tickets: Some(keys.scoped(entrypoint)),
+    };
+    let never = Arc::new(certs::Resolver::new(Arc::default()));
+    Ok(Arc::new(policy.config(never)?))
+}

@@ -1,0 +1,382 @@
+//! The start of an edge, step by step, and its life until a signal.
+//!
+//! What can fail comes first; from the first accepted connection on nothing here can.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant, SystemTime};
+
+use acme::Challenges;
+use certs::local_ca::LocalCa;
+use certs::tickets::Keys;
+use certs::{Batch, RealDisk, Store};
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use routes::table::Table;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+use tokio::sync::watch;
+
+use super::acme_manager::{self, Answers, Wanted};
+use super::drain::Drain;
+use super::run_file::RunFile;
+use super::signals::{Asked, Signals};
+use super::source::RouteFiles;
+use super::state::State;
+use super::view::View;
+use super::watch::{Edited, watch};
+use super::{BUILD, Ready, RunError, cert_files, descriptors, door, listeners};
+use crate::admin;
+use crate::config::{Access, Config, LogFormat, Redact};
+use crate::listen::caps::Caps;
+use crate::listen::certificates::Chooser;
+use crate::listen::front_door::{Entrypoint, FrontDoor, Shared};
+use crate::listen::open::OpenConns;
+use crate::proxy::{Edge, answer};
+use crate::reload::{Builder, Reloader};
+use crate::snapshot::{Live, Snapshot};
+use crate::tasks::Tasks;
+use crate::telemetry::access_log::{AccessLog, AccessLogSettings, Target};
+use crate::telemetry::{Format, Metrics};
+use crate::upstream::{Dns, SystemRoots};
+
+/// Threads of the control side: it must stay alive whatever the data side does, and has little to do.
+const CONTROL_THREADS: usize = 1;
+/// How long the last lines of the access log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// Tries of one request that the engine allows; routes decide on fewer.
+const MAX_TRIES: usize = 16;
+
+/// Two runtimes: a busy data side cannot starve control.
+struct Runtimes {
+    data: Runtime,
+    control: Runtime,
+}
+
+impl Runtimes {
+    fn new() -> Result<Self, RunError> {
+        let refused = |error| RunError::System { what: "threads", error };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = |name: &str, threads| {
+            RuntimeBuilder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+        };
+        Ok(Self {
+            data: runtime("edge-data", cores).map_err(refused)?,
+            control: runtime("edge-control", CONTROL_THREADS).map_err(refused)?,
+        })
+    }
+}
+
+pub(super) fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCode, RunError> {
+    // First of all: what comes later would install another one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let fit = descriptors::connections(descriptors::raise());
+    let state = State::open(&config.state)?;
+    let runtimes = Runtimes::new()?;
+    let (data, control) = (Tasks::new(runtimes.data.handle().clone()), Tasks::new(runtimes.control.handle().clone()));
+    let metrics = Metrics::new(BUILD);
+    metrics.watch(&data);
+    metrics.watch(&control);
+    let bound = bind(&config, &runtimes.data)?;
+    let access_log = access_log(&config, &metrics)?;
+    let parts = Parts { config: Arc::new(config), state, metrics, data, control, bound, access_log, fit };
+    let outcome = runtimes.control.block_on(serve(parts, ready));
+    runtimes.data.shutdown_timeout(Duration::from_millis(100));
+    runtimes.control.shutdown_timeout(Duration::from_millis(100));
+    outcome
+}
+
+/// Listeners of one entrypoint, with the addresses in use.
+type Bound = BTreeMap<String, Vec<(SocketAddr, TcpListener)>>;
+
+fn bind(config: &Config, data: &Runtime) -> Result<Bound, RunError> {
+    let _inside = data.enter();
+    let mut bound = Bound::new();
+    for entrypoint in &config.entrypoints {
+        let listeners = bound.entry(entrypoint.name.clone()).or_default();
+        for address in &entrypoint.listen {
+            match listeners::bind(&entrypoint.name, *address) {
+                Ok(listener) => listeners.push((listener.local_addr().unwrap_or(*address), listener)),
+                Err(error) if listeners::is_ipv6_missing(&error) && entrypoint.listen.len() > 1 => {
+                    tracing::warn!(entrypoint = entrypoint.name, %address, "no IPv6 on this machine; the address is left out");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn access_log(config: &Config, metrics: &Metrics) -> Result<AccessLog, RunError> {
+    let settings = AccessLogSettings {
+        target: match &config.log.access {
+            Access::Stdout => Target::Stdout,
+            Access::Off => Target::Off,
+            Access::File(path) => Target::File(path.clone()),
+        },
+        format: match config.log.format {
+            LogFormat::Auto => Format::Auto,
+            LogFormat::Json => Format::Json,
+            LogFormat::Pretty => Format::Pretty,
+        },
+        redact: config.log.redact.iter().filter_map(redacted).collect(),
+    };
+    Ok(AccessLog::open(&settings, metrics)?)
+}
+
+/// The field of the access log that is never to be written; other headers and the values of parameters never are.
+fn redacted(what: &Redact) -> Option<String> {
+    match what {
+        Redact::Client => Some("client".to_owned()),
+        Redact::Query => Some("query".to_owned()),
+        Redact::Header(name) if name == "user-agent" => Some("user_agent".to_owned()),
+        Redact::Header(name) if name == "referer" => Some("referer".to_owned()),
+        Redact::Header(_) | Redact::Parameter(_) => None,
+    }
+}
+
+/// What has been made without anything being served yet.
+struct Parts {
+    config: Arc<Config>,
+    state: State,
+    metrics: Metrics,
+    data: Tasks,
+    control: Tasks,
+    bound: Bound,
+    access_log: AccessLog,
+    fit: usize,
+}
+
+/// Routes and certificates, before and while anything is served.
+struct Core {
+    live: Arc<Live>,
+    store: Arc<Store>,
+    challenges: Challenges,
+    reloader: Arc<Reloader>,
+    acme: Option<acme::Handle>,
+    chooser: Arc<Chooser>,
+    engine_conf: Arc<ServerConf>,
+}
+
+impl Core {
+    async fn start(parts: &Parts) -> Result<Self, RunError> {
+        let Parts { config, state, metrics, control, bound, .. } = parts;
+        let now = SystemTime::now();
+        let local = LocalCa::open(&RealDisk, &state.path("local-ca"), now)?;
+        let (store, challenges) = (Arc::new(Store::new()), Challenges::new());
+        let default = config.tls.default_certificate.clone();
+        store.publish(Batch::default().default_name(default.as_deref()), now);
+        cert_files::start(config.certificates.clone(), &store, metrics, control);
+        let roots = SystemRoots::load();
+        let engine_conf = engine_conf(state, &roots)?;
+        let live = Live::new(empty(metrics));
+        let dns = Dns::new(config.dns.clone(), control.clone(), metrics.clone());
+        let reloader = Arc::new(Reloader::new(
+            Box::new(RouteFiles { config: Arc::clone(config) }),
+            Builder { dns, roots, folder: config.around.folder.clone() },
+            Arc::clone(&live),
+            metrics.clone(),
+            redirects(config, bound),
+            state.path("history"),
+        ));
+        let names = reloader.wanted();
+        load(&reloader).await;
+        let wanted = config.acme.clone().map(|settings| {
+            let (challenges, store, metrics) = (challenges.clone(), Arc::clone(&store), metrics.clone());
+            Wanted { settings, challenges, store, names, metrics }
+        });
+        let acme = wanted.map(|wanted| acme_manager::start(wanted, state, control)).transpose()?;
+        let chooser = Chooser::new(Arc::clone(&live), Arc::clone(&store), local, default);
+        Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf })
+    }
+
+    fn engine(&self, metrics: &Metrics, access_log: &AccessLog) -> Arc<HttpProxy<Edge>> {
+        let edge = Edge {
+            live: Arc::clone(&self.live),
+            http01: Arc::new(Answers(self.challenges.clone())),
+            metrics: metrics.clone(),
+            access_log: access_log.clone(),
+        };
+        let mut engine = HttpProxy::new(edge, Arc::clone(&self.engine_conf));
+        engine.handle_init_modules();
+        Arc::new(engine)
+    }
+}
+
+async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCode, RunError> {
+    let mut signals = Signals::new().map_err(|error| RunError::System { what: "signal handlers", error })?;
+    let core = Core::start(&parts).await?;
+    let Parts { config, state, metrics, data, control, bound, access_log, fit } = parts;
+    let engine = core.engine(&metrics, &access_log);
+    let (stop, stopping) = watch::channel(false);
+    let open = OpenConns::new(Instant::now());
+    let shared = Arc::new(Shared {
+        engine: Arc::clone(&engine) as _,
+        refuse: answer::head_words(metrics.clone()),
+        certificates: Arc::clone(&core.chooser) as _,
+        caps: Caps::new(door::caps(&config, fit)),
+        open: Arc::clone(&open),
+        limits: door::limits(&config),
+        tasks: data.clone(),
+        metrics: metrics.clone(),
+        stop: stopping,
+        next_id: AtomicU64::new(1),
+    });
+    let (draining, addresses) = (Arc::new(AtomicBool::new(false)), addresses(&bound));
+    let view = view(&config, &core, &open, &draining, &addresses);
+    let socket = state.path("edge.sock");
+    let settings = admin::Settings { listen: Some(config.admin), hosts: Vec::new(), socket: socket.clone() };
+    let admin = admin::start(&settings, Arc::new(view), metrics, &control).await?;
+    let doors = data.another();
+    open_doors(&config, bound, &shared, &doors)?;
+    watch_files(&config, &core.reloader, &control);
+    let announced = Ready {
+        entrypoints: addresses,
+        admin: admin.unwrap_or(config.admin),
+        socket,
+        root_pem: state.path("local-ca").join("root.pem"),
+        routes: config.around.routes.clone(),
+        tasks: control.clone(),
+    };
+    let _run_file = announce(&announced, &state);
+    ready(&announced);
+    until_stop(&mut signals, &core.reloader, &access_log).await;
+    let drain = Drain { draining, stop, engine, open, doors, connections: data, grace: config.stop_grace };
+    drain.run(&mut signals).await;
+    if let Err(left) = control.drain(Duration::from_secs(2)).await {
+        tracing::debug!(?left, "ended without waiting for");
+    }
+    access_log.finish(LAST_LINES);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn view(
+    config: &Arc<Config>,
+    core: &Core,
+    open: &Arc<OpenConns>,
+    draining: &Arc<AtomicBool>,
+    bound: &BTreeMap<String, Vec<SocketAddr>>,
+) -> View {
+    View {
+        config: Arc::clone(config),
+        live: Arc::clone(&core.live),
+        reloader: Arc::clone(&core.reloader),
+        store: Arc::clone(&core.store),
+        acme: core.acme.clone(),
+        open: Arc::clone(open),
+        bound: bound.clone(),
+        started: SystemTime::now(),
+        draining: Arc::clone(draining),
+    }
+}
+
+fn empty(metrics: &Metrics) -> Snapshot {
+    Snapshot::new(0, Table::default(), [], HashMap::new(), metrics.route(""))
+}
+
+/// The engine's own settings: everything about connections is ours.
+fn engine_conf(state: &State, roots: &SystemRoots) -> Result<Arc<ServerConf>, RunError> {
+    let ca_file = state.path("upstream-roots.pem");
+    // Filtered: the engine panics at start if one certificate of the system cannot be read.
+    certs::disk::write_atomic(&RealDisk, &ca_file, roots.pem().as_bytes(), certs::disk::PRIVATE).map_err(|error| {
+        RunError::System { what: "a file in the state folder", error: std::io::Error::other(error) }
+    })?;
+    Ok(Arc::new(ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        max_retries: MAX_TRIES,
+        ca_file: Some(ca_file.display().to_string()),
+        ..ServerConf::default()
+    }))
+}
+
+/// Plain entrypoints and the port of the HTTPS entrypoint that each leads to.
+fn redirects(config: &Config, bound: &Bound) -> HashMap<String, u16> {
+    let port = |target: &String| Some(bound.get(target)?.first()?.0.port());
+    let pairs = config.entrypoints.iter().filter_map(|from| Some((from.name.clone(), port(from.redirect.as_ref()?)?)));
+    pairs.collect()
+}
+
+fn addresses(bound: &Bound) -> BTreeMap<String, Vec<SocketAddr>> {
+    bound
+        .iter()
+        .map(|(name, listeners)| (name.clone(), listeners.iter().map(|(address, _)| *address).collect()))
+        .collect()
+}
+
+fn open_doors(config: &Config, mut bound: Bound, shared: &Arc<Shared>, doors: &Tasks) -> Result<(), RunError> {
+    let keys = Keys::system()?;
+    for entrypoint in &config.entrypoints {
+        let tls = entrypoint.tls.then(|| door::tls(config, &entrypoint.name, &keys)).transpose()?;
+        let door = FrontDoor::new(
+            Entrypoint {
+                name: entrypoint.name.as_str().into(),
+                tls,
+                trusted_proxies: entrypoint.trusted_proxies.clone().into(),
+                proxy_protocol: entrypoint.proxy_protocol,
+            },
+            Arc::clone(shared),
+        );
+        for (address, listener) in bound.remove(&entrypoint.name).unwrap_or_default() {
+            let door = Arc::clone(&door);
+            let name = format!("accept {} {address}", entrypoint.name);
+            doors.spawn(name, move |stop| async move { door.run(listener, stop).await });
+        }
+    }
+    Ok(())
+}
+
+fn watch_files(config: &Arc<Config>, reloader: &Arc<Reloader>, control: &Tasks) {
+    let (config, reloader, tasks) = (Arc::clone(config), Arc::clone(reloader), control.clone());
+    control.spawn("watch files", move |stop| async move {
+        let edited = move |edited| match edited {
+            Edited::Settings => tracing::warn!("edge.toml was changed; it is read at the next start of edge"),
+            Edited::Routes => {
+                let reloader = Arc::clone(&reloader);
+                tasks.spawn("reload", move |_| async move { load(&reloader).await });
+            }
+        };
+        if let Err(error) = watch(&config.around.routes, &config.file, edited, stop).await {
+            let folder = config.around.routes.display();
+            tracing::warn!(%folder, %error, "the folder of routes cannot be watched; use edge reload after an edit");
+        }
+    });
+}
+
+/// Loads without holding up the runtime.
+async fn load(reloader: &Arc<Reloader>) {
+    let reloader = Arc::clone(reloader);
+    if let Err(error) = tokio::task::spawn_blocking(move || reloader.load()).await {
+        tracing::error!(%error, "a load of the routes failed; what was live stays");
+    }
+}
+
+fn announce(ready: &Ready, state: &State) -> super::run_file::Written {
+    for (entrypoint, addresses) in &ready.entrypoints {
+        for address in addresses {
+            tracing::info!(entrypoint, %address, "listening");
+        }
+    }
+    tracing::info!(address = %ready.admin, "admin: metrics, health and dashboard");
+    let file = RunFile {
+        pid: std::process::id(),
+        entrypoints: ready.entrypoints.clone(),
+        admin: Some(ready.admin),
+        socket: ready.socket.clone(),
+    };
+    file.write(&state.path("run.json"))
+}
+
+async fn until_stop(signals: &mut Signals, reloader: &Arc<Reloader>, access_log: &AccessLog) {
+    loop {
+        match signals.next().await {
+            Asked::Stop => return,
+            Asked::Reload => {
+                access_log.reopen();
+                load(reloader).await;
+            }
+        }
+    }
+}
