@@ -12,6 +12,7 @@ pub mod http01;
 mod itself;
 mod log;
 mod request_id;
+mod routed;
 mod routing;
 mod upstream_request;
 
@@ -28,6 +29,7 @@ use pingora::{Error, ErrorType};
 
 use crate::conn::pingora_io::RequestLink;
 use crate::proxy::cx::Cx;
+use crate::proxy::routed::Routed;
 use crate::snapshot::Live;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{Metrics, Outcome};
@@ -68,9 +70,9 @@ impl ProxyHttp for Edge {
     async fn request_filter(&self, session: &mut Session, cx: &mut Cx) -> pingora::Result<bool> {
         self.begin(session, cx);
         match routing::route(self, session, cx).await {
-            Ok(routing::Routed::Upstream) => Ok(false),
-            Ok(routing::Routed::Answered) => Ok(true),
-            Ok(routing::Routed::Refused(refusal, detail)) => {
+            Ok(Routed::Upstream) => Ok(false),
+            Ok(Routed::Answered) => Ok(true),
+            Ok(Routed::Refused(refusal, detail)) => {
                 answer::refuse(session, cx, &self.metrics, refusal, detail.as_deref()).await?;
                 Ok(true)
             }

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use super::answer;
 use super::cx::Cx;
 use super::files::{self, Found, Looked, Part};
-use super::routing::Routed;
+use super::routed::Routed;
 use crate::telemetry::Refusal;
 
 /// One read of a file and one write to the client.

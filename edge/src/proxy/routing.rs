@@ -15,25 +15,10 @@ use routes::table::Found;
 
 use super::asked::{self, HeadBounds};
 use super::cx::Cx;
+use super::routed::Routed;
 use super::{Edge, answer, http01, itself};
 use crate::snapshot::{Serve, Site, Snapshot};
 use crate::telemetry::Refusal;
-
-/// What became of a request before any server was asked.
-pub(super) enum Routed {
-    /// A server is to be asked.
-    Upstream,
-    /// It has been answered.
-    Answered,
-    /// It is refused, with what the configuration has to say to that.
-    Refused(Refusal, Option<String>),
-}
-
-impl From<Refusal> for Routed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, None)
-    }
-}
 
 /// Bounds of every head; routes may narrow them.
 const BOUNDS: HeadBounds = HeadBounds { fields: 100, target_bytes: 8 * 1024 };
