@@ -215,7 +215,7 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCo
     let open = OpenConns::new(Instant::now());
     let shared = Arc::new(Shared {
         engine: Arc::clone(&engine) as _,
-        refuse: answer::head_words(metrics.clone()),
+        refuse: answer::head_words(metrics.clone(), access_log.clone()),
         certificates: Arc::clone(&core.chooser) as _,
         caps: Caps::new(door::caps(&config, fit)),
         open: Arc::clone(&open),

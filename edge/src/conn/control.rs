@@ -25,6 +25,9 @@ pub enum StreamFault {
     /// What an HTTP/2 client sent.
     #[error(transparent)]
     H2(#[from] H2Fault),
+    /// An HTTP/2 stream whose head no route could be found for: the engine has answered or reset it.
+    #[error("an HTTP/2 request is malformed")]
+    MalformedStream,
     /// The head of a request was begun and not ended in time.
     #[error("the request head was not complete in time")]
     HeadTimeout,

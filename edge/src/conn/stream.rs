@@ -20,10 +20,12 @@ use super::h2_guard::H2Guard;
 use super::linger::Linger;
 use super::pace::{Pace, PaceFault, PaceLimits};
 
-/// Words for a request head that never reaches the HTTP engine.
+/// Who counts, logs and words what the request logic above never hears of.
 pub trait Refuse: Send + Sync {
-    /// The whole answer to write, `Connection: close` included. Called once, when the fault is found.
+    /// Notes the refusal of an HTTP/1 head and gives the whole answer to write, `Connection: close` included.
     fn answer(&self, conn: &ConnFacts, fault: StreamFault) -> Bytes;
+    /// Notes a refusal that has no answer of ours: on HTTP/2 the engine or a frame says it.
+    fn note(&self, conn: &ConnFacts, fault: StreamFault);
 }
 
 /// Time limits of one connection.

@@ -229,6 +229,7 @@ impl FrontDoor {
         let stream: Stream = Box::new(EdgeStream::new(io, Arc::clone(&facts), guard, shared.limits.stream));
         let serving = Serving {
             engine: &shared.engine,
+            refuse: &shared.refuse,
             conn: &facts,
             limits: &shared.limits.serve,
             open: &shared.open,

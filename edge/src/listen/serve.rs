@@ -20,9 +20,11 @@ use tokio::task::JoinSet;
 
 use super::open::OpenConns;
 use crate::conn::body_watch::BodyWatch;
+use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
 use crate::conn::pace::PaceLimits;
 use crate::conn::pingora_io::h2_digest;
+use crate::conn::stream::Refuse;
 
 /// Time and count limits of the request loops.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Engine for A {
 pub struct Serving<'a> {
     /// Serves the requests.
     pub engine: &'a Arc<dyn Engine>,
+    /// Counts what does not reach it.
+    pub refuse: &'a Arc<dyn Refuse>,
     /// The connection.
     pub conn: &'a Arc<ConnFacts>,
     /// Its limits.
@@ -119,13 +123,19 @@ impl Serving<'_> {
                 }
                 Next::StreamEnded if streams.is_empty() => idle_at = self.idle_at(draining),
                 Next::StreamEnded => {}
-                Next::Malformed => malformed += 1,
+                Next::Malformed => {
+                    self.refuse.note(self.conn, StreamFault::MalformedStream);
+                    malformed += 1;
+                }
                 Next::Drain => {
                     connection.graceful_shutdown();
                     draining = true;
                     idle_at = self.idle_at(draining);
                 }
-                Next::Flooded => return goaway(connection).await,
+                Next::Flooded => {
+                    self.conn.control.fault().inspect(|fault| self.refuse.note(self.conn, *fault));
+                    return goaway(connection).await;
+                }
                 Next::Closed => return finish(streams).await,
             }
             if malformed >= MALFORMED_STREAMS {
@@ -169,13 +179,14 @@ impl Serving<'_> {
     /// One request with the watch over its body.
     fn request(&self, session: Box<H2Session>, body: Arc<BodyWatch>) -> impl Future<Output = ()> + Send + 'static {
         let (engine, stop, limits) = (Arc::clone(self.engine), self.stop.clone(), self.limits.h2_body);
+        let (refuse, conn) = (Arc::clone(self.refuse), Arc::clone(self.conn));
         async move {
             let serving = engine.serve(ServerSession::new_http2(*session), &stop);
             tokio::select! {
                 biased;
                 _ = serving => {}
                 // Dropping the session resets the stream.
-                fault = body.stalled(&limits) => tracing::debug!(%fault, "an HTTP/2 request body stalled"),
+                fault = body.stalled(&limits) => refuse.note(&conn, StreamFault::SlowRequest(fault)),
             }
         }
     }

@@ -10,13 +10,15 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::cx::Cx;
-use super::request_id;
+use super::{log, request_id};
 use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
 use crate::conn::h1_body::BodyFault;
 use crate::conn::h1_guard::H1Fault;
 use crate::conn::h1_head::HeadFault;
+use crate::conn::h2_guard::H2Fault;
 use crate::conn::stream::Refuse;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{Metrics, Refusal, events};
 
 /// What a refusal may say beyond its reason, from the configuration only: never text of the request.
@@ -87,21 +89,26 @@ fn json(refusal: Refusal, detail: Detail<'_>, id: &str) -> (&'static str, Bytes)
     ("application/json", format!("{body}\n").into())
 }
 
-/// Words for heads that never reach the engine.
-pub struct HeadWords {
-    /// Counts them.
-    pub metrics: Metrics,
+/// Counts, logs and words what never reaches the engine.
+struct HeadWords {
+    metrics: Metrics,
+    access_log: AccessLog,
+}
+
+impl HeadWords {
+    fn refused(&self, conn: &ConnFacts, fault: StreamFault) -> (Refusal, String) {
+        let (refusal, request_id, detail) = (refusal_of(fault), request_id::next(), fault.to_string());
+        events::RequestRefused { route: "", reason: refusal, request_id: &request_id, detail: Some(&detail) }
+            .emit(&self.metrics);
+        self.access_log.write(&log::refused_head(conn, refusal, &request_id));
+        (refusal, request_id)
+    }
 }
 
 impl Refuse for HeadWords {
     fn answer(&self, conn: &ConnFacts, fault: StreamFault) -> Bytes {
-        let (refusal, id) = (refusal_of(fault), request_id::next());
-        let detail = Some(fault.to_string());
-        events::RequestRefused { route: "", reason: refusal, request_id: &id, detail: detail.as_deref() }
-            .emit(&self.metrics);
-        tracing::trace!(conn = conn.id, client = %conn.client, "the request head was refused");
-        let (kind, body) = text(refusal, None, &id);
-        let status = refusal.status();
+        let (refusal, id) = self.refused(conn, fault);
+        let ((kind, body), status) = (text(refusal, None, &id), refusal.status());
         let head = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n",
             status.as_u16(),
@@ -110,11 +117,15 @@ impl Refuse for HeadWords {
         );
         [head.as_bytes(), &body].concat().into()
     }
+
+    fn note(&self, conn: &ConnFacts, fault: StreamFault) {
+        self.refused(conn, fault);
+    }
 }
 
-/// New [`HeadWords`] behind the pointer that connections share.
-pub fn head_words(metrics: Metrics) -> Arc<dyn Refuse> {
-    Arc::new(HeadWords { metrics })
+/// Words for what never reaches the engine, behind the pointer that connections share.
+pub fn head_words(metrics: Metrics, access_log: AccessLog) -> Arc<dyn Refuse> {
+    Arc::new(HeadWords { metrics, access_log })
 }
 
 fn reason_phrase(status: StatusCode) -> &'static str {
@@ -136,7 +147,9 @@ pub fn refusal_of(fault: StreamFault) -> Refusal {
             HeadFault::BadHost => Refusal::BadHost,
         },
         StreamFault::H1(H1Fault::Body(BodyFault::BadChunk | BodyFault::TrailersTooLarge)) => Refusal::BadFraming,
-        StreamFault::H2(_) => Refusal::TooManyStreams,
+        StreamFault::MalformedStream => Refusal::BadHeader,
+        StreamFault::H2(H2Fault::FrameFlood) => Refusal::TooManyStreams,
+        StreamFault::H2(H2Fault::HeadTimeout) => Refusal::HeaderTimeout,
         StreamFault::HeadTimeout => Refusal::HeaderTimeout,
         StreamFault::SlowRequest(_) | StreamFault::SlowResponse(_) => Refusal::ClientTooSlow,
         StreamFault::IdleTunnel => Refusal::ClientTooSlow,

@@ -8,8 +8,9 @@ use pingora::proxy::Session;
 
 use super::Edge;
 use super::cx::Cx;
-use crate::telemetry::Served;
+use crate::conn::facts::ConnFacts;
 use crate::telemetry::access_log::Line;
+use crate::telemetry::{Refusal, Served};
 
 impl Edge {
     /// Counts a finished request and writes its line.
@@ -63,6 +64,37 @@ impl Edge {
             user_agent: field(header::USER_AGENT),
             referer: field(header::REFERER),
         });
+    }
+}
+
+/// The line of a request whose head never became one.
+pub(super) fn refused_head<'a>(conn: &'a ConnFacts, refusal: Refusal, request_id: &'a str) -> Line<'a> {
+    Line {
+        time: Timestamp::now(),
+        request_id,
+        entrypoint: &conn.entrypoint,
+        client: conn.client.ip(),
+        method: "",
+        host: b"",
+        path: b"",
+        query: None,
+        proto: "",
+        status: refusal.status().as_u16(),
+        route: "",
+        upstream: None,
+        reason: Some(refusal),
+        duration_ms: 0.0,
+        first_byte_ms: None,
+        upstream_ms: None,
+        connect_ms: None,
+        request_bytes: 0,
+        response_bytes: 0,
+        tls: conn.tls.as_ref().map(|tls| tls.version),
+        sni: conn.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
+        resumed: conn.tls.as_ref().map(|tls| tls.resumed),
+        attempts: 0,
+        user_agent: None,
+        referer: None,
     }
 }
 

@@ -13,6 +13,8 @@ impl Refuse for Words {
     fn answer(&self, _: &ConnFacts, fault: StreamFault) -> Bytes {
         Bytes::from(format!("refused: {fault}"))
     }
+
+    fn note(&self, _: &ConnFacts, _: StreamFault) {}
 }
 
 fn facts() -> Arc<ConnFacts> {
