@@ -130,7 +130,7 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         cx: &mut Cx,
     ) -> pingora::Result<()> {
@@ -138,6 +138,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         cx.answered = Some(Instant::now());
+        if session.is_http2() {
+            upstream_request::drop_heavy(session.req_header_mut());
+        }
         if let Some(conn) = &cx.conn {
             conn.control.answer_began();
         }

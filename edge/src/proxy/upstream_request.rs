@@ -105,6 +105,23 @@ pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
     Ok(())
 }
 
+/// Header bytes above which a head is worth to be dropped.
+const HEAVY: usize = 2 * 1024;
+
+/// Drops most of a big head once the server has answered it. A client can have a hundred of them on one HTTP/2
+/// connection and take no byte of the answers: what it made us decode must not stay in memory meanwhile.
+pub(super) fn drop_heavy(head: &mut RequestHeader) {
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size < HEAVY {
+        return;
+    }
+    const KEPT: [header::HeaderName; 3] = [header::HOST, header::USER_AGENT, header::REFERER];
+    let names: Vec<_> = head.headers.keys().filter(|name| !KEPT.contains(name)).cloned().collect();
+    for name in names {
+        head.remove_header(&name);
+    }
+}
+
 /// No connection: another server may be tried, since nothing was sent.
 pub(super) fn connect_failed(session: &Session, cx: &mut Cx, metrics: &Metrics, mut error: Box<Error>) -> Box<Error> {
     let Some((pick, _)) = cx.pick.take() else { return error };
