@@ -5,10 +5,12 @@ use std::io;
 use std::path::Path;
 
 use certs::RealDisk;
+use routes::check::Checked;
 use routes::document::Source;
 use routes::fault::{Fault, Place, sort};
 
 use super::around::Around;
+use super::check::check_routes;
 use super::environment::Environment;
 use super::folder::route_files;
 use super::read::Reading;
@@ -26,6 +28,16 @@ pub struct Loaded {
     /// Everything wrong with `edge.toml` and with the folder of route files; the route files themselves are not
     /// checked yet.
     pub faults: Vec<Fault>,
+}
+
+impl Loaded {
+    /// Checks the route files as far as `edge.toml` could be read; none if it could not be read at all.
+    pub fn check_routes(&self) -> Option<Checked> {
+        match &self.config {
+            Some(config) => Some(check_routes(config, &self.sources)),
+            None => self.around.as_ref().map(|around| around.check(&self.sources)),
+        }
+    }
 }
 
 /// Reads `edge.toml` and the route files from disk.

@@ -1,0 +1,102 @@
+//! `edge check`: every fault of every file in one run.
+
+use routes::fault::Fault;
+use serde::Serialize;
+
+use super::failure::{Exit, Failure};
+use super::locate::ConfigFile;
+use super::out::{Out, Style};
+use crate::config::Loaded;
+
+/// Report every fault of edge.toml and the route files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  edge check --config /etc/edge/edge.toml\n\n\
+    Exits with 1 if there is an error; warnings alone exit with 0. Nothing is changed and nothing is dialled.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Write the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    let report = Report::new(args.config.load());
+    if args.json {
+        out.json(&report);
+    } else {
+        report.write(out);
+    }
+    Ok(if report.ok { Exit::Done } else { Exit::Failed })
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether there is no error; warnings may be there.
+    ok: bool,
+    errors: usize,
+    warnings: usize,
+    /// How many route files were found.
+    route_files: usize,
+    /// How many routes can serve, and how many cannot; none where `edge.toml` could not be read.
+    routes: Option<Routes>,
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct Routes {
+    good: usize,
+    rejected: usize,
+}
+
+impl Report {
+    fn new(loaded: Loaded) -> Self {
+        let checked = loaded.check_routes();
+        let mut faults = loaded.faults;
+        let routes = checked.map(|checked| {
+            faults.extend(checked.faults);
+            Routes { good: checked.routes.len(), rejected: checked.rejected.len() }
+        });
+        let errors = faults.iter().filter(|fault| fault.is_error()).count();
+        let warnings = faults.len() - errors;
+        Self { ok: errors == 0, errors, warnings, route_files: loaded.sources.len(), routes, faults }
+    }
+
+    fn write(&self, out: &mut Out) {
+        for fault in &self.faults {
+            let style = if fault.is_error() { Style::Red } else { Style::Yellow };
+            let text = fault.to_string();
+            let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+            out.line(out.paint(style, first));
+            if !rest.is_empty() {
+                out.line(rest);
+            }
+            out.line("");
+        }
+        let style = if self.ok { Style::Green } else { Style::Red };
+        out.line(out.paint(style, self.summary()));
+    }
+
+    fn summary(&self) -> String {
+        let faults = match (self.errors, self.warnings) {
+            (0, 0) => "no faults".to_owned(),
+            (0, warnings) => many(warnings, "warning"),
+            (errors, 0) => many(errors, "error"),
+            (errors, warnings) => format!("{} and {}", many(errors, "error"), many(warnings, "warning")),
+        };
+        let routes = match &self.routes {
+            None => "the route files were not checked: edge.toml must be mended first".to_owned(),
+            Some(Routes { good, rejected: 0 }) => format!("{} can serve", many(*good, "route")),
+            Some(Routes { good, rejected }) => format!("{good} of {} can serve", many(good + rejected, "route")),
+        };
+        let files = many(self.route_files, "route file");
+        match self.routes {
+            None => format!("{faults} in edge.toml; {routes}"),
+            Some(_) => format!("{faults} in edge.toml and {files}; {routes}"),
+        }
+    }
+}
+
+fn many(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
