@@ -3,9 +3,12 @@
 //! A command is a variant here and a file below: its arguments, its help, and `run`.
 
 mod check;
+mod completions;
 mod failure;
 mod locate;
+mod man;
 mod out;
+mod schema;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -29,12 +32,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
     fn run(&self, out: &mut Out) -> Result<Exit, Failure> {
         match self {
             Self::Check(args) => check::run(args, out),
+            Self::Schema(args) => schema::run(args, out),
+            Self::Completions(args) => completions::run(args, Cli::command(), out),
+            Self::Man(args) => man::run(args, Cli::command(), out),
         }
     }
 }
