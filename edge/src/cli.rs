@@ -4,6 +4,7 @@
 
 mod check;
 mod completions;
+mod docs;
 mod failure;
 mod locate;
 mod man;
@@ -35,6 +36,8 @@ enum Command {
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
+    #[command(hide = true)]
+    Docs(docs::Args),
 }
 
 impl Command {
@@ -44,6 +47,7 @@ impl Command {
             Self::Schema(args) => schema::run(args, out),
             Self::Completions(args) => completions::run(args, Cli::command(), out),
             Self::Man(args) => man::run(args, Cli::command(), out),
+            Self::Docs(args) => docs::run(args, out),
         }
     }
 }

@@ -1,0 +1,98 @@
+//! `edge docs`: the generated pages of `docs/`, made from the same data as the checks and the metrics.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use routes::shape::reference;
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use crate::config::EDGE;
+use crate::telemetry;
+
+/// Write the generated pages of the documentation.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  edge docs --write docs")]
+pub(super) struct Args {
+    /// The folder to write CONFIG.md and METRICS.md into
+    #[arg(long, value_name = "DIR")]
+    write: PathBuf,
+}
+
+/// A page could not be saved.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", path.display())]
+struct NotSaved {
+    path: PathBuf,
+    #[source]
+    why: io::Error,
+}
+
+pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    for (name, text) in [("CONFIG.md", config_page()), ("METRICS.md", telemetry::reference())] {
+        let path = args.write.join(name);
+        if let Err(why) = fs::write(&path, text) {
+            return Err(Failure::new(NotSaved { path, why }).hint("name a folder that is there and can be written"));
+        }
+        out.line(path.display());
+    }
+    Ok(Exit::Done)
+}
+
+fn config_page() -> String {
+    let edge = reference(&EDGE, 3);
+    let routes = reference(&routes::file::FILE, 3);
+    format!("{INTRODUCTION}\n## edge.toml\n\n{EDGE_NOTES}\n{edge}{}\n{routes}", ROUTE_NOTES).trim_end().to_owned()
+        + "\n"
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Made from the code by `./dev docs`; do not edit.
+
+`edge.toml` says what is bound and how the edge runs; a change needs a restart. The `*.toml` files in the folder
+`routes` say what is served; they are read again within a second of a change. `edge check` tells every fault of all
+files at once, `edge explain URL` which route takes a request and why, `edge schema` prints JSON Schemas for editors.
+
+In every string, `${NAME}` is the value of a variable: of `[vars]` in `edge.toml`, else of the environment.
+`${NAME:-default}` has a value where there is none, and `$$` is a dollar sign. A key that is not known is an error.
+
+| value | how it is written |
+|---|---|
+| time | a whole number with `ms`, `s`, `m`, `h` or `d`: `\"5s\"`; `\"0\"` is no limit |
+| size | a whole number with `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB` or `GB`: `\"32KiB\"`; `\"none\"` is no limit |
+| rate | a size per second: `\"500B/s\"`; `\"none\"` is no limit |
+| a network | `\"10.0.0.0/8\"`, `\"2001:db8::/32\"` or an address |
+| a folder, a file | a path, relative to the folder of `edge.toml` |
+";
+
+const EDGE_NOTES: &str = "\
+Every key may be left out; an empty file serves `routes/` on ports 80 and 443.
+
+```toml
+[vars]
+DOMAIN = \"example.com\"
+
+[acme]
+email = \"ops@${DOMAIN}\"
+```
+";
+
+const ROUTE_NOTES: &str = "\
+## Route files
+
+A file holds any number of `[[route]]` tables. Each has exactly one of `upstream`, `redirect`, `files` and `respond`.
+A route with a fault is rejected alone: its last good version goes on serving, and the other routes are not touched.
+
+```toml
+[[route]]
+host = \"mlflow.${DOMAIN}\"
+upstream = \"http://127.0.0.1:5000\"
+```
+
+Which route wins: an exact host before a wildcard before none; then an exact path, the longest prefix, a regular
+expression, none; then the one with more conditions; then the higher `priority`. Two routes that cannot be told apart
+are an error that names both, and a route that can never win is a warning.
+";
