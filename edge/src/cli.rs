@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod docs;
+mod explain;
 mod failure;
 mod locate;
 mod man;
@@ -33,6 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Explain(explain::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -44,6 +46,7 @@ impl Command {
     fn run(&self, out: &mut Out) -> Result<Exit, Failure> {
         match self {
             Self::Check(args) => check::run(args, out),
+            Self::Explain(args) => explain::run(args, out),
             Self::Schema(args) => schema::run(args, out),
             Self::Completions(args) => completions::run(args, Cli::command(), out),
             Self::Man(args) => man::run(args, Cli::command(), out),
