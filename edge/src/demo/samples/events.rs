@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
 use futures_util::stream::{Stream, unfold};
@@ -22,17 +22,30 @@ pub(super) fn router(stop: &CancellationToken) -> Router {
 
 const MAIN: &str = include_str!("events.html");
 
-async fn stream(State(stop): State<CancellationToken>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    Sse::new(events(stop))
+/// What a client may ask for.
+#[derive(serde::Deserialize)]
+struct Wanted {
+    /// Ends after so many events; without it, never.
+    count: Option<u64>,
+}
+
+async fn stream(
+    State(stop): State<CancellationToken>,
+    Query(wanted): Query<Wanted>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(events(stop, wanted.count.unwrap_or(u64::MAX)))
 }
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Numbered events until the client leaves or the demo stops.
-fn events(stop: CancellationToken) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Numbered events until there are enough, the client leaves or the demo stops.
+fn events(stop: CancellationToken, count: u64) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut clock = interval(EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    unfold((clock, stop, 1_u64), |(mut clock, stop, number)| async move {
+    unfold((clock, stop, 1), move |(mut clock, stop, number)| async move {
+        if number > count {
+            return None;
+        }
         stop.run_until_cancelled(clock.tick()).await?;
         let event = Event::default().id(number.to_string()).data(format!("event {number}"));
         Some((Ok(event), (clock, stop, number + 1)))

@@ -118,6 +118,15 @@ async fn events_come_one_by_one_and_end_when_the_demo_stops() {
     read_until(&mut stream, "0\r\n\r\n").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_so_many_events_ends_after_them() {
+    let rig = Rig::start();
+    let answer = rig.ask("EVENTS", "GET /stream?count=2 HTTP/1.1\r\nhost: e", b"").await;
+    assert!(answer.contains("data: event 2\n") && !answer.contains("event 3"), "{answer}");
+    let strange = rig.ask("EVENTS", "GET /stream?count=-1 HTTP/1.1\r\nhost: e", b"").await;
+    assert!(strange.starts_with("HTTP/1.1 400 "), "{strange}");
+}
+
 #[tokio::test]
 async fn a_websocket_answers_every_message_until_the_demo_stops() {
     let rig = Rig::start();
