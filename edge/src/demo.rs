@@ -1,2 +1,4 @@
 //! `edge demo`.
+
 pub mod samples;
+mod vars;
