@@ -1,4 +1,5 @@
 //! `edge demo`.
 
+pub mod folder;
 pub mod samples;
 mod vars;
