@@ -1,5 +1,5 @@
 //! `edge demo`.
-
 pub mod folder;
 pub mod samples;
 mod vars;
+mod words;
