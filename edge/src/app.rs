@@ -18,7 +18,6 @@ mod watch;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use crate::config::Config;
 use crate::tasks::Tasks;
@@ -93,10 +92,10 @@ pub enum RunError {
 
 /// Serves until a signal says to stop. Blocks; makes its own threads. `ready` is called once everything listens.
 ///
-/// The exit code is 0 after a drain, whole or cut short by its grace.
+/// A drain that its grace cut short is an end like any other: what was left is named in the log.
 ///
 /// # Errors
 /// When the edge cannot begin to serve. Nothing has been served then.
-pub fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCode, RunError> {
+pub fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
     running::run(config, ready)
 }

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant, SystemTime};
@@ -70,7 +69,7 @@ impl Runtimes {
     }
 }
 
-pub(super) fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCode, RunError> {
+pub(super) fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
     // First of all: what comes later would install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let fit = descriptors::connections(descriptors::raise());
@@ -206,7 +205,7 @@ impl Core {
     }
 }
 
-async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCode, RunError> {
+async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(|error| RunError::System { what: "signal handlers", error })?;
     let core = Core::start(&parts).await?;
     let Parts { config, state, metrics, data, control, bound, access_log, fit } = parts;
@@ -250,7 +249,7 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<ExitCo
         tracing::debug!(?left, "ended without waiting for");
     }
     access_log.finish(LAST_LINES);
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn view(
