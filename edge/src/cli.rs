@@ -2,6 +2,8 @@
 //!
 //! A command is a variant here and a file below: its arguments, its help, and `run`.
 
+mod ask;
+mod certs;
 mod check;
 mod completions;
 mod docs;
@@ -10,7 +12,13 @@ mod failure;
 mod locate;
 mod man;
 mod out;
+mod reload;
+mod routes;
+mod run;
 mod schema;
+mod status;
+mod table;
+mod upstreams;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -33,8 +41,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Status(status::Args),
+    Routes(routes::Args),
+    Certs(certs::Args),
+    Upstreams(upstreams::Args),
+    Reload(reload::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -45,8 +59,14 @@ enum Command {
 impl Command {
     fn run(&self, out: &mut Out) -> Result<Exit, Failure> {
         match self {
+            Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args, out),
             Self::Explain(args) => explain::run(args, out),
+            Self::Status(args) => status::run(args, out),
+            Self::Routes(args) => routes::run(args, out),
+            Self::Certs(args) => certs::run(args, out),
+            Self::Upstreams(args) => upstreams::run(args, out),
+            Self::Reload(args) => reload::run(args, out),
             Self::Schema(args) => schema::run(args, out),
             Self::Completions(args) => completions::run(args, Cli::command(), out),
             Self::Man(args) => man::run(args, Cli::command(), out),
