@@ -93,6 +93,13 @@ impl Key {
         self
     }
 
+    /// The default as Markdown: TOML as code, words as words.
+    fn default_markdown(&self) -> Option<String> {
+        let default = self.default?;
+        let is_toml = format!("default = {default}").parse::<toml::Table>().is_ok();
+        Some(if is_toml { format!("`{default}`") } else { default.to_owned() })
+    }
+
     fn is_usable(&self) -> bool {
         self.shape != Shape::Later
     }

@@ -13,7 +13,7 @@ pub fn reference(shape: &Shape, level: usize) -> String {
         let Some(keys) = keys_of(&shape) else { continue };
         section(&path, keys, level, &mut text);
         let children = keys.iter().filter(|key| key.is_usable() && keys_of(&key.shape).is_some());
-        let children: Vec<_> = children.map(|key| (join(&path, key.name), key.shape)).collect();
+        let children: Vec<_> = children.map(|key| (inside(join(&path, key.name), &key.shape), key.shape)).collect();
         waiting.splice(0..0, children);
     }
     text
@@ -25,11 +25,8 @@ fn section(path: &str, keys: &[Key], level: usize, text: &mut String) {
     }
     text.push_str("| key | value | default | what it does |\n|---|---|---|---|\n");
     for key in keys.iter().filter(|key| key.is_usable()) {
-        let default = match (key.required, key.default) {
-            (true, _) => "required".to_owned(),
-            (false, Some(default)) => format!("`{default}`"),
-            (false, None) => String::new(),
-        };
+        let default = if key.required { Some("required".to_owned()) } else { key.default_markdown() };
+        let default = cell(&default.unwrap_or_default());
         let _ = writeln!(text, "| `{}` | {} | {default} | {} |", key.name, cell(&value(&key.shape)), cell(key.doc));
     }
     text.push('\n');
@@ -42,6 +39,14 @@ fn cell(text: &str) -> String {
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The path of a table within a value: what a key path of a fault has in its place.
+fn inside(path: String, shape: &Shape) -> String {
+    match shape {
+        Shape::Map(_) => path + ".NAME",
+        _ => path,
+    }
 }
 
 /// The keys of the table that a value of this shape may be, or hold.
@@ -69,6 +74,7 @@ fn value(shape: &Shape) -> String {
         Shape::Bytes => "size".into(),
         Shape::Rate => "rate".into(),
         Shape::OneOf { now, .. } => quoted(now),
+        Shape::List(one @ Shape::Either(_)) => format!("list of these: {}", value(one)),
         Shape::List(one) => format!("list of: {}", value(one)),
         Shape::OneOrMany(one) => format!("{}, or a list of these", value(one)),
         Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join("; or "),

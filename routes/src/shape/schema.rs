@@ -56,7 +56,7 @@ fn table(keys: &[Key]) -> Value {
 
 fn property(key: &Key) -> Value {
     let mut property = of(&key.shape);
-    let default = key.default.map(|default| format!(" Default: `{default}`.")).unwrap_or_default();
+    let default = key.default_markdown().map(|default| format!(" Default: {default}.")).unwrap_or_default();
     property["description"] = json!(format!("{}{default}", key.doc));
     property
 }

@@ -141,3 +141,16 @@ fn the_reference_has_a_row_for_every_usable_key_and_a_section_for_every_table() 
     assert!(text.contains("Single page \\| or not."), "{text}");
     assert!(!text.contains("`use`"));
 }
+
+#[test]
+fn a_default_is_code_where_it_is_toml_and_plain_where_it_is_words() {
+    const FILE: Shape = Shape::Table(&[
+        Key::new("a", Shape::TEXT, "A.").default("\"x\""),
+        Key::new("b", Shape::TEXT, "B.").default("those of the system"),
+        Key::new("c", Shape::Map(&SERVER), "C."),
+    ]);
+    let text = reference(&FILE, 2);
+    assert!(text.contains("| `\"x\"` | A. |") && text.contains("| those of the system | B. |"), "{text}");
+    assert!(text.contains("## `c.NAME`"), "{text}");
+    assert_eq!(schema("a file", &FILE)["properties"]["b"]["description"], "B. Default: those of the system.");
+}
