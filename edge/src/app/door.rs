@@ -17,6 +17,7 @@ use crate::conn::stream::StreamLimits;
 use crate::listen::caps::CapLimits;
 use crate::listen::front_door::DoorLimits;
 use crate::listen::serve::ServeLimits;
+use crate::proxy::KEEPALIVE_SECONDS;
 
 /// Request heads on both protocols.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -42,7 +43,8 @@ pub(super) fn limits(config: &Config) -> DoorLimits {
         h2: H2Limits::default(),
         stream: StreamLimits::default(),
         serve: ServeLimits {
-            first_request_seconds: 10,
+            first_request: Duration::from_secs(10),
+            keepalive: Duration::from_secs(KEEPALIVE_SECONDS),
             keepalive_requests: match config.limits.keepalive_requests {
                 0 => u32::MAX,
                 requests => requests,

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -157,7 +156,7 @@ impl FrontDoor {
         let Some(config) = &self.entrypoint.tls else {
             return self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1).await;
         };
-        match tokio::time::timeout_at(deadline, self.handshake(socket, config)).await {
+        match tokio::time::timeout_at(deadline, Box::pin(self.handshake(socket, config))).await {
             Ok(Ok((stream, tls, protocol))) => {
                 events::TlsHandshakeDone {
                     entrypoint: &self.entrypoint.name,
@@ -226,7 +225,7 @@ impl FrontDoor {
             Protocol::H1 => Guard::H1(H1Guard::new(shared.limits.head), Arc::clone(&shared.refuse)),
             Protocol::H2 => Guard::H2(H2Guard::new(shared.limits.h2)),
         };
-        let stream: Stream = Box::new(EdgeStream::new(io, Arc::clone(&facts), guard, shared.limits.stream));
+        let stream = Box::new(EdgeStream::new(io, Arc::clone(&facts), guard, shared.limits.stream));
         let serving = Serving {
             engine: &shared.engine,
             refuse: &shared.refuse,

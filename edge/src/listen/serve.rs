@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use h2::Reason;
-use pingora::apps::{HttpServerApp, ReusedHttpStream};
-use pingora::protocols::Stream;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession as H2Session};
+use pingora::protocols::{IO, Stream};
 use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::open::OpenConns;
@@ -24,13 +25,15 @@ use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
 use crate::conn::pace::PaceLimits;
 use crate::conn::pingora_io::h2_digest;
-use crate::conn::stream::Refuse;
+use crate::conn::stream::{EdgeStream, Refuse};
 
 /// Time and count limits of the request loops.
 #[derive(Debug, Clone)]
 pub struct ServeLimits {
-    /// Seconds from the handshake to the first request.
-    pub first_request_seconds: u64,
+    /// From the handshake to the first byte of a request.
+    pub first_request: Duration,
+    /// From an answer to the first byte of the next request, on HTTP/1.
+    pub keepalive: Duration,
     /// Requests that one HTTP/1 connection may bring.
     pub keepalive_requests: u32,
     /// How long an HTTP/2 connection may be without an open stream.
@@ -90,20 +93,38 @@ enum Next {
 
 impl Serving<'_> {
     /// Serves an HTTP/1 connection to its end.
-    pub async fn h1(self, stream: Stream) {
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive(Some(self.limits.first_request_seconds));
-        session.set_keepalive_reuses_remaining(Some(self.limits.keepalive_requests.saturating_sub(1)));
-        loop {
-            self.conn.control.expect_request();
-            self.mark_idle();
-            let served = Arc::clone(self.engine).serve(session, &self.stop).await;
-            let Some((stream, settings)) = served.map(ReusedHttpStream::consume) else { return };
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
+    pub async fn h1<S>(self, mut stream: Box<EdgeStream<S>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        EdgeStream<S>: IO,
+    {
+        let (mut settings, mut within) = (None, self.limits.first_request);
+        while self.next_h1(&mut stream, within).await {
+            let mut session = ServerSession::new_http1(stream);
+            match settings.take() {
+                None => session.set_keepalive_reuses_remaining(Some(self.limits.keepalive_requests.saturating_sub(1))),
+                Some(earlier) => HttpPersistentSettings::apply_to_session(earlier, &mut session),
             }
+            let served = Arc::clone(self.engine).serve(session, &self.stop).await;
+            let Some((back, earlier)) = served.map(ReusedHttpStream::consume) else { return };
+            let Ok(back) = back.into_any().downcast() else { return };
+            (stream, settings, within) = (back, earlier, self.limits.keepalive);
         }
+    }
+
+    /// Waits for the next request head; false when there will be none.
+    async fn next_h1<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut EdgeStream<S>, within: Duration) -> bool {
+        self.conn.control.expect_request();
+        self.mark_idle();
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            begun = stream.next_request(within) => return begun,
+            _ = stop.wait_for(|stopping| *stopping) => {}
+        }
+        // A request that has begun is still served.
+        self.conn.control.shed();
+        stream.next_request(within).await
     }
 
     /// Serves an HTTP/2 connection to its end.

@@ -208,3 +208,22 @@ async fn a_server_that_does_not_answer_is_given_up_and_a_slow_answer_is_not() {
     stream.facts.control.answer_began();
     assert!(tokio::time::timeout(Duration::from_secs(1_000), read_some(&mut stream)).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_ends_after_its_keep_alive_and_a_begun_head_has_its_own_time() {
+    let keep_alive = Duration::from_secs(75);
+    let (mut stream, _client) = h1();
+    let began = tokio::time::Instant::now();
+    assert!(!stream.next_request(keep_alive).await);
+    assert_eq!(began.elapsed().as_secs(), 75);
+    let (mut stream, mut client) = h1();
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(74)).await;
+        client.write_all(&GET[..5]).await.expect("room");
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        client.write_all(&GET[5..]).await.expect("room");
+    };
+    let (begun, ()) = tokio::join!(stream.next_request(keep_alive), late);
+    assert!(begun);
+    assert_eq!(read_some(&mut stream).await.expect("a head"), GET);
+}
