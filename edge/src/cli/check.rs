@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::locate::ConfigFile;
-use super::out::{Out, Style};
+use super::out::{Out, Style, many};
 use crate::config::Loaded;
 
 /// Report every fault of edge.toml and the route files.
@@ -95,8 +95,4 @@ impl Report {
             Some(_) => format!("{faults} in edge.toml and {files}; {routes}"),
         }
     }
-}
-
-fn many(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

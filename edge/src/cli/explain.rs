@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use routes::explain::{Candidate, Explanation, explain};
 use routes::path::Canonical;
+use routes::route::PathPolicy;
 use routes::rule::Request;
 use routes::table::Table;
 use routes::target::is_token;
@@ -20,7 +21,7 @@ use self::target::{Fact, facts};
 use self::url::Url;
 use super::failure::{Exit, Failure};
 use super::locate::ConfigFile;
-use super::out::{Out, Style};
+use super::out::{Out, Style, many};
 use crate::config::{Config, Loaded};
 
 /// Tell what would happen to a request, and why.
@@ -105,7 +106,7 @@ struct Answer {
     /// None on an entrypoint without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Certificate>,
-    /// Why it is answered with 400 before any route, if it is.
+    /// Why it is answered with 400 although a route wins, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
     #[serde(flatten)]
@@ -134,9 +135,10 @@ impl Answer {
             headers: &args.header,
             client: args.from,
         };
-        let matters = !path.ambiguities.is_empty() && table.path_matters(&url.host);
-        let refused = matters.then(|| format!("answered with 400: the path has {}", path.ambiguities));
         let route = table.find(&request).route();
+        let is_strict = route.is_some_and(|route| route.path_policy == PathPolicy::Strict);
+        let matters = is_strict && !path.ambiguities.is_empty() && table.path_matters(&url.host);
+        let refused = matters.then(|| format!("answered with 400: the path has {}", path.ambiguities));
         Ok(Self {
             method: args.method.clone(),
             certificate: door.tls.then(|| Certificate::of(&url.host, &table, config)),
@@ -167,7 +169,7 @@ impl Answer {
             self.target.iter().for_each(|fact| row(out, fact.name, &fact.value));
         }
         if self.errors > 0 {
-            let note = format!("the route files have {} errors: `edge check` tells them", self.errors);
+            let note = format!("the route files have {}: see `edge check`", many(self.errors, "error"));
             row(out, "note", &out.paint(Style::Yellow, note));
         }
     }

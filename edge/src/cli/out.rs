@@ -94,6 +94,11 @@ impl Out {
     }
 }
 
+/// A number of things: `1 error`, `2 errors`.
+pub(super) fn many(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Whether to write colours: to a terminal that has them, unless <https://no-color.org> says no.
 pub(super) fn wants_color(is_terminal: bool) -> bool {
     let says = |name: &str, bad: fn(&std::ffi::OsStr) -> bool| std::env::var_os(name).is_some_and(|value| bad(&value));

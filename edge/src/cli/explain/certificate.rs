@@ -31,20 +31,29 @@ pub(super) enum Certificate {
 impl Certificate {
     /// The certificate for a host.
     pub(super) fn of(host: &str, table: &Table, config: &Config) -> Self {
-        let fitting = |want_exact| {
-            table.hosts().find(|(known, _)| matches!(known, Host::Exact(_)) == want_exact && known.matches(host))
-        };
         // No client sends an address as its server name.
-        let is_address = Host::parse(host).is_ok_and(|host| host.is_address());
-        if let Some((known, issuer)) = fitting(true).or_else(|| fitting(false)).filter(|_| !is_address) {
-            return Self::For { name: known.to_string(), issuer };
-        }
-        if config.around.certificates.iter().any(|known| known.matches(host)) && !is_address {
-            return Self::For { name: host.to_owned(), issuer: Issuer::Files };
+        let sends_name = !Host::parse(host).is_ok_and(|host| host.is_address());
+        if sends_name && (table.serves(host) || table.serves_any()) {
+            return Self::of_ours(host, table, config);
         }
         match &config.tls.default_certificate {
             Some(name) => Self::Default { name: name.clone() },
             None => Self::None,
+        }
+    }
+
+    /// That of a host which some route answers for. Where none of them has an issuer (all are rejected, or for every
+    /// host) it is what is there already, and else the local CA's.
+    fn of_ours(host: &str, table: &Table, config: &Config) -> Self {
+        let fitting = |want_exact| {
+            table.hosts().find(|(known, _)| matches!(known, Host::Exact(_)) == want_exact && known.matches(host))
+        };
+        match fitting(true).or_else(|| fitting(false)) {
+            Some((known, issuer)) => Self::For { name: known.to_string(), issuer },
+            None if config.around.certificates.iter().any(|known| known.matches(host)) => {
+                Self::For { name: host.to_owned(), issuer: Issuer::Files }
+            }
+            None => Self::For { name: host.to_owned(), issuer: Issuer::Internal },
         }
     }
 
