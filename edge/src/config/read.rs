@@ -29,10 +29,12 @@ pub struct Reading {
 impl Config {
     /// Reads the text of `edge.toml`. The folder that its paths are relative to is that of [`Source::path`].
     pub fn read(source: &Source, environment: &Environment, disk: &dyn Disk) -> Reading {
-        match variables(source, environment) {
+        let mut reading = match variables(source, environment) {
             Ok((vars, faults)) => read(source, vars, environment, disk, faults),
             Err(faults) => Reading { config: None, around: None, faults },
-        }
+        };
+        reading.faults.iter_mut().filter(|fault| is_near_secret(fault)).for_each(hide_line);
+        reading
     }
 }
 
@@ -84,6 +86,17 @@ fn read(
     let config = config.filter(|_| !faults.has_errors());
     partial.extend(faults.into_sorted());
     Reading { config, around: Some(around), faults: partial.into_sorted() }
+}
+
+/// Whether the line of a fault may hold a secret; a syntax error knows no key.
+fn is_near_secret(fault: &Fault) -> bool {
+    fault.key.starts_with("acme.eab") || fault.source_line.contains("hmac")
+}
+
+/// Faults are logged and shown on the dashboard: no place for secrets.
+fn hide_line(fault: &mut Fault) {
+    fault.source_line = "(not shown: it may hold a secret)".to_owned();
+    fault.column = 1;
 }
 
 impl Reader<'_> {

@@ -177,13 +177,13 @@ const FAULTS: &[Row] = &[
     ),
     (
         "[acme]\neab = { kid = \"k\", hmac = \"file:eab\" }",
-        (2, 27),
+        (2, 1),
         "cannot read /nowhere/eab: No such file or directory (os error 2)",
         "it should hold the secret and nothing else",
     ),
     (
         "[acme]\neab = { kid = \"k\", hmac = \"?\" }",
-        (2, 27),
+        (2, 1),
         "eab.hmac is not Base64url text; copy the HMAC key as the authority shows it",
         "",
     ),
@@ -529,4 +529,21 @@ fn a_file_of_ten_thousand_lines_is_read_and_its_last_line_judged() {
         .fold(String::new(), |text, n| text + &format!("[[route]]\nhost = \"h{n}.example\"\nrespond = \"\"\n"));
     let checked = check_routes(&good(""), &[Source::new("r.toml", text + "respnd = 1\n")]);
     assert_eq!((checked.routes.len(), checked.faults.len(), checked.faults[0].line), (3_332, 1, 10_000));
+}
+
+#[test]
+fn a_line_with_a_secret_is_not_repeated_in_a_fault() {
+    let typo = read("[acme]\neab = { kid = \"k\", hmac = \"pa55 word\", kdi = 1 }\n").faults;
+    let syntax = read("[acme]\neab = { kid = \"k\", hmac = \"pa55 word }\n").faults;
+    assert!(typo.len() == 2 && !syntax.is_empty());
+    for fault in typo.iter().chain(&syntax) {
+        assert!(!format!("{fault}{fault:?}").contains("pa55"), "{fault}");
+    }
+}
+
+#[test]
+fn an_account_binding_without_its_key_identifier_is_a_warning() {
+    let reading = read("[acme]\neab = { kid = \"\", hmac = \"file:/run/secrets/eab\" }\n");
+    assert!(reading.config.is_some_and(|config| config.acme.is_some_and(|acme| acme.eab.is_none())));
+    assert_eq!(reading.faults[0].why, "`kid` is empty, so no account is bound");
 }
