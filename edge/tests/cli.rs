@@ -212,6 +212,14 @@ fn explain_follows_redirects_of_entrypoints_and_shows_those_of_routes() {
 }
 
 #[test]
+fn explain_knows_that_the_ca_is_answered_before_any_redirect() {
+    let files = Files::new(&[("edge.toml", EDGE), ("routes/harbor.toml", HARBOR)]);
+    let says = |url: &str| files.edge(&["explain", url]).stdout.contains("while the CA checks the host");
+    assert!(says("http://harbor.example.com/.well-known/acme-challenge/x"));
+    assert!(!says("https://harbor.example.com/.well-known/acme-challenge/x"));
+}
+
+#[test]
 fn explain_says_why_nothing_is_served() {
     let broken = format!("{HARBOR}\n[[route]]\nhost = \"bad.example.com\"\nfiles = \"missing\"\n");
     let files = Files::new(&[("edge.toml", EDGE), ("routes/harbor.toml", &broken)]);

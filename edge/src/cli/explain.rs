@@ -168,10 +168,19 @@ impl Answer {
         if self.refused.is_none() {
             self.target.iter().for_each(|fact| row(out, fact.name, &fact.value));
         }
+        if self.is_challenge() && config.acme.is_some() {
+            row(out, "note", "before all else, the edge answers this itself while the CA checks the host");
+        }
         if self.errors > 0 {
             let note = format!("the route files have {}: see `edge check`", many(self.errors, "error"));
             row(out, "note", &out.paint(Style::Yellow, note));
         }
+    }
+
+    /// Whether it is what a CA asks for (RFC 8555 section 8.3): by plain HTTP, whatever is redirected otherwise.
+    fn is_challenge(&self) -> bool {
+        let is_plain = !self.door.tls || self.door.redirected_by.is_some();
+        is_plain && self.explanation.path.starts_with("/.well-known/acme-challenge/")
     }
 
     fn door_words(&self) -> String {
