@@ -139,6 +139,7 @@ impl Manager {
         if let Work::Ordering(order) = &slot.work {
             order.abort();
         }
+        self.parts.report.report(Event::Left { name });
         batch.remove(Issuer::Acme, slot.set.as_str())
     }
 
@@ -150,7 +151,12 @@ impl Manager {
             }
             let ca = self.parts.ca.label();
             let held = found.stored.map(|stored| Held { entry: stored.entry, ours: stored.meta.ca == ca });
-            self.slots.insert(found.name.clone(), Slot::new(found.set, held, found.retry));
+            let slot = Slot::new(found.set, held, found.retry);
+            if let Some(Held { entry, .. }) = &slot.held {
+                let renew_at = slot.renew_at(entry.validity());
+                self.parts.report.report(Event::Found { name: &found.name, entry, renew_at });
+            }
+            self.slots.insert(found.name.clone(), slot);
             self.post(&found.name);
         }
         if !batch.is_empty() {
@@ -198,6 +204,8 @@ impl Manager {
             return;
         }
         slot.asked = false;
+        let serving = slot.is_serving(self.parts.clock.now());
+        self.parts.report.report(Event::Ordering { name, serving });
         let (ca, challenges) = (self.parts.ca.clone(), self.parts.challenges.clone());
         let (name, profile) = (name.to_owned(), self.parts.profile.clone());
         let ordered = name.clone();
@@ -307,9 +315,10 @@ impl Manager {
             let _ = self.parts.store.put(entry.clone(), now);
             slot.held = Some(Held { entry: entry.clone(), ours: true });
             slot.retry = None;
+            let renew_at = slot.renew_at(entry.validity());
             report.report(match had {
-                Some(_) => Event::Renewed { name, entry: &entry },
-                None => Event::Obtained { name, entry: &entry },
+                Some(_) => Event::Renewed { name, entry: &entry, renew_at },
+                None => Event::Obtained { name, entry: &entry, renew_at },
             });
         }
         match saved {

@@ -9,12 +9,30 @@ use certs::{DiskError, Entry};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A certificate of an earlier run is there and served.
+    Found {
+        /// The host.
+        name: &'a str,
+        /// What is served now.
+        entry: &'a Entry,
+        /// When it is renewed.
+        renew_at: SystemTime,
+    },
+    /// An order begins.
+    Ordering {
+        /// The host.
+        name: &'a str,
+        /// Whether a certificate of the authority is served and good meanwhile.
+        serving: bool,
+    },
     /// The first certificate is there and served.
     Obtained {
         /// The host.
         name: &'a str,
         /// What is served now.
         entry: &'a Entry,
+        /// When it is renewed.
+        renew_at: SystemTime,
     },
     /// A later certificate is there and served.
     Renewed {
@@ -22,6 +40,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// What is served now.
         entry: &'a Entry,
+        /// When it is renewed.
+        renew_at: SystemTime,
     },
     /// An order failed; another follows.
     Failed {
@@ -35,6 +55,11 @@ pub enum Event<'a> {
         next_try: SystemTime,
         /// Whether a certificate of the authority is still served and good.
         serving: bool,
+    },
+    /// The name is no longer wanted, and not served with a certificate of the authority any more.
+    Left {
+        /// The host.
+        name: &'a str,
     },
     /// The certificate is on disk.
     Saved {

@@ -145,6 +145,11 @@ impl Slot {
         Spread::of(&self.set, 0)
     }
 
+    /// When a certificate of this name with these dates is renewed.
+    pub(super) fn renew_at(&self, validity: Validity) -> SystemTime {
+        schedule::renew_at(validity, self.spread())
+    }
+
     pub(super) fn validity(&self) -> Option<Validity> {
         self.held.as_ref().map(|held| held.entry.validity())
     }
@@ -169,7 +174,7 @@ impl Slot {
             state,
             issuer: self.held.as_ref().map(|held| held.entry.issuer()),
             validity: self.validity(),
-            renew_at: self.validity().map(|validity| schedule::renew_at(validity, self.spread())),
+            renew_at: self.validity().map(|validity| self.renew_at(validity)),
             saved: self.held.is_some() && self.unsaved.is_none(),
             last_error_kind: retry.map(|retry| retry.kind.clone()),
             last_error: retry.map(|retry| retry.sentence.clone()),

@@ -1,6 +1,9 @@
 //! Turns what the certificate manager tells into events, and what it knows into rows for those who look.
 
+use std::time::SystemTime;
+
 use acme::{Event, Report};
+use certs::Entry;
 
 use crate::telemetry::{Metrics, events};
 
@@ -14,14 +17,21 @@ impl Report for Reporter {
     fn report(&self, event: Event<'_>) {
         let ca = self.ca.as_str();
         match event {
-            Event::Obtained { name, entry } | Event::Renewed { name, entry } => {
+            Event::Found { name, entry, renew_at } => self.installed(name, entry, renew_at),
+            Event::Ordering { name, serving: true } => tracing::info!(name, ca, "ordering the next certificate"),
+            Event::Ordering { name, serving: false } => tracing::info!(
+                name,
+                ca,
+                "ordering a certificate; until it is there the name is served with one of the local authority"
+            ),
+            Event::Obtained { name, entry, renew_at } | Event::Renewed { name, entry, renew_at } => {
                 let not_after = entry.validity().not_after;
                 events::CertificateObtained { name, ca, not_after }.emit(&self.metrics);
-                events::CertificateInstalled { name, issuer: entry.issuer().as_str(), not_after, renew_at: None }
-                    .emit(&self.metrics);
+                self.installed(name, entry, renew_at);
             }
+            Event::Left { name } => self.metrics.forget_certificate(name, certs::Issuer::Acme.as_str()),
             Event::Failed { name, kind, sentence, next_try, serving } => {
-                let now = std::time::SystemTime::now();
+                let now = SystemTime::now();
                 let retry_in = next_try.duration_since(now).unwrap_or_default();
                 events::CertificateFailed { name, ca, kind, error: sentence, retry_in, at: now }.emit(&self.metrics);
                 if !serving {
@@ -42,5 +52,12 @@ impl Report for Reporter {
             }
             _ => tracing::debug!("the certificate manager told something new"),
         }
+    }
+}
+
+impl Reporter {
+    fn installed(&self, name: &str, entry: &Entry, renew_at: SystemTime) {
+        let (issuer, not_after) = (entry.issuer().as_str(), entry.validity().not_after);
+        events::CertificateInstalled { name, issuer, not_after, renew_at: Some(renew_at) }.emit(&self.metrics);
     }
 }

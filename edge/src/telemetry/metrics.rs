@@ -123,10 +123,11 @@ impl Metrics {
         route.forget_upstreams(|route, upstream| !keep(route, upstream));
     }
 
-    /// Removes the series of a certificate that is no longer needed.
-    pub fn forget_certificate(&self, name: &str) {
+    /// Removes the series of a certificate that is no longer needed. One of another issuer stays.
+    pub fn forget_certificate(&self, name: &str, issuer: &str) {
         let gone = |values: &[&str]| values[0] == name;
-        forget(&self.all.other.not_after, &f::CERT_NOT_AFTER, gone);
+        let this = |values: &[&str]| values[0] == name && values[1] == issuer;
+        forget(&self.all.other.not_after, &f::CERT_NOT_AFTER, this);
         forget(&self.all.other.renew_at, &f::CERT_RENEW_AT, gone);
         forget(&self.all.other.acme_last_error, &f::ACME_LAST_ERROR, gone);
     }
