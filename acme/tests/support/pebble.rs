@@ -1,5 +1,6 @@
 //! Pebble, Let's Encrypt's test authority, and its DNS server, as child processes on free loopback ports.
 //! For any test that wants a real authority: include it with `#[path]`. It needs rcgen and tempfile, nothing of ours.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::fs::{self, File};
 use std::io;
@@ -35,6 +36,8 @@ pub(crate) struct Pebble {
     pub(crate) directory: String,
     /// PEM root that its HTTPS is signed by. Not the root of the certificates it issues.
     pub(crate) ca_file: PathBuf,
+    /// Where it shows the root of the certificates that it issues, by HTTPS: PEM.
+    pub(crate) issuing_root: String,
     folder: tempfile::TempDir,
     children: Vec<Child>,
 }
@@ -60,12 +63,13 @@ impl Pebble {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let ca_file = folder.path().join("ca.pem");
         https_certificate(folder.path(), &ca_file);
-        Self { directory: String::new(), ca_file, folder, children: Vec::new() }
+        Self { directory: String::new(), ca_file, issuing_root: String::new(), folder, children: Vec::new() }
     }
 
     fn launch(&mut self, options: &Options) -> bool {
         let [dns, control, acme, management] = [(); 4].map(|()| free_port());
         self.directory = format!("https://127.0.0.1:{acme}/dir");
+        self.issuing_root = format!("https://127.0.0.1:{management}/roots/0");
         let config = self.folder.path().join("pebble.json");
         fs::write(&config, configuration(options, acme, management)).expect("the configuration can be written");
         let dns = format!("127.0.0.1:{dns}");
@@ -80,7 +84,7 @@ impl Pebble {
         self.spawn("pebble-challtestsrv", &names.concat());
         let config = config.display().to_string();
         self.spawn("pebble", &["-config", &config, "-dnsserver", &dns]);
-        self.answers(control) && self.answers(acme)
+        self.answers(control) && self.answers(acme) && self.answers(management)
     }
 
     fn spawn(&mut self, program: &str, arguments: &[&str]) {
