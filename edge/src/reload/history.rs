@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,7 +84,8 @@ impl History {
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
+        // Routes name hosts and inner addresses, like all of the state folder.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
     write_atomic(&RealDisk, path, text.as_bytes(), PRIVATE).map_err(io::Error::other)
 }

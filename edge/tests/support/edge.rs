@@ -67,6 +67,7 @@ impl TestEdge {
     /// Ends the process at once and starts another in the same folder, on new ports.
     #[track_caller]
     pub(crate) fn restart(&mut self) {
+        self.process.kill();
         self.process = spawn(self.dir.path());
         self.wait_until_it_listens();
     }
