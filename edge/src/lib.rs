@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod conn;
+pub mod demo;
 pub mod listen;
 pub mod proxy;
 pub mod reload;

@@ -10,7 +10,7 @@ use super::vars::with_vars;
 
 /// The demo's folder.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     root: PathBuf,
 }
 
@@ -44,7 +44,7 @@ impl Folder {
     ///
     /// # Errors
     /// If the current folder is gone and `root` is relative to it.
-    pub fn new(root: &Path) -> Result<Self, FolderError> {
+    pub(super) fn new(root: &Path) -> Result<Self, FolderError> {
         // What is printed must work from every folder.
         let root = std::path::absolute(root).map_err(|source| disk("find", root, source))?;
         Ok(Self { root })
@@ -54,7 +54,7 @@ impl Folder {
     ///
     /// # Errors
     /// If the environment names neither.
-    pub fn of_user(environment: impl Fn(&str) -> Option<String>) -> Result<Self, FolderError> {
+    pub(super) fn of_user(environment: impl Fn(&str) -> Option<String>) -> Result<Self, FolderError> {
         // The XDG specification has relative paths ignored.
         let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
@@ -62,22 +62,22 @@ impl Folder {
     }
 
     /// Where it is; absolute.
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Its `edge.toml`.
-    pub fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.root.join("edge.toml")
     }
 
     /// Where certificates and history are.
-    pub fn state(&self) -> PathBuf {
+    pub(super) fn state(&self) -> PathBuf {
         self.root.join("state")
     }
 
     /// The route file to edit; the folder of route files if its owner has removed that one.
-    pub fn routes(&self) -> PathBuf {
+    pub(super) fn routes(&self) -> PathBuf {
         let file = self.root.join("routes/demo.toml");
         if file.exists() { file } else { self.root.join("routes") }
     }
@@ -86,7 +86,7 @@ impl Folder {
     ///
     /// # Errors
     /// See [`FolderError`].
-    pub fn claim(&self) -> Result<(), FolderError> {
+    pub(super) fn claim(&self) -> Result<(), FolderError> {
         if UnixStream::connect(self.state().join("edge.sock")).is_ok() {
             return Err(FolderError::InUse(self.root.clone()));
         }
@@ -103,7 +103,7 @@ impl Folder {
     ///
     /// # Errors
     /// If something cannot be removed.
-    pub fn start_over(&self) -> Result<(), FolderError> {
+    pub(super) fn start_over(&self) -> Result<(), FolderError> {
         if self.read_config()?.is_none() {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Folder {
     ///
     /// # Errors
     /// If something cannot be written.
-    pub fn write(&self, vars: &[(&str, String)], ipv6: bool) -> Result<(), FolderError> {
+    pub(super) fn write(&self, vars: &[(&str, String)], ipv6: bool) -> Result<(), FolderError> {
         fs::create_dir_all(&self.root).map_err(|source| disk("make", &self.root, source))?;
         // First: it is the mark by which the rest is known.
         let old = self.read_config()?;

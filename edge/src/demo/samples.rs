@@ -20,18 +20,18 @@ use crate::tasks::Tasks;
 
 /// One backend.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub(super) struct Sample {
     /// First label of its host, such as `hello` of `hello.localhost`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// The variable by which a route names its address.
-    pub var: &'static str,
+    pub(super) var: &'static str,
     /// What there is to see, in a few words.
-    pub about: &'static str,
+    pub(super) about: &'static str,
     router: fn(&Tasks, &CancellationToken) -> Router,
 }
 
 /// All of them, in the order in which they are shown. A new one needs its file, its line here and its route.
-pub const SAMPLES: &[Sample] = &[
+pub(super) const SAMPLES: &[Sample] = &[
     Sample { name: "hello", var: "HELLO", about: "what a backend learns of you", router: |_, _| hello::router() },
     Sample { name: "echo", var: "ECHO", about: "your request, every header of it", router: |_, _| echo::router() },
     Sample { name: "ws", var: "WS", about: "a WebSocket that answers", router: |tasks, _| ws::router(tasks) },
@@ -46,7 +46,7 @@ pub const SAMPLES: &[Sample] = &[
 
 /// The samples with their sockets: bound, so that their addresses can be written down, and not yet served.
 #[derive(Debug)]
-pub struct Bound {
+pub(super) struct Bound {
     sockets: Vec<(Sample, TcpListener, SocketAddr)>,
 }
 
@@ -55,7 +55,7 @@ impl Bound {
     ///
     /// # Errors
     /// If loopback has no free port.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let sockets = SAMPLES.iter().map(|sample| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             listener.set_nonblocking(true)?;
@@ -66,12 +66,12 @@ impl Bound {
     }
 
     /// The variables with which routes name the samples: name and URL.
-    pub fn vars(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn vars(&self) -> Vec<(&'static str, String)> {
         self.sockets.iter().map(|(sample, _, address)| (sample.var, format!("http://{address}"))).collect()
     }
 
     /// Serves each until `tasks` stop. Who connected before that has waited and is served now.
-    pub fn serve(self, tasks: &Tasks) {
+    pub(super) fn serve(self, tasks: &Tasks) {
         for (sample, listener, _) in self.sockets {
             let owner = tasks.clone();
             tasks.spawn(format!("demo {}", sample.name), move |stop| async move {
