@@ -6,6 +6,7 @@ mod ask;
 mod certs;
 mod check;
 mod completions;
+mod demo;
 mod docs;
 mod explain;
 mod failure;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Demo(demo::Args),
     Check(check::Args),
     Explain(explain::Args),
     Status(status::Args),
@@ -60,6 +62,7 @@ impl Command {
     fn run(&self, out: &mut Out) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => run::run(args),
+            Self::Demo(args) => demo::run(args),
             Self::Check(args) => check::run(args, out),
             Self::Explain(args) => explain::run(args, out),
             Self::Status(args) => status::run(args, out),
