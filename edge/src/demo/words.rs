@@ -73,7 +73,7 @@ impl Told<'_> {
             ("a page, over HTTP/2", format!("{curl} {}", https("hello", "/"))),
             ("what a backend gets, over HTTP/1.1", format!("{curl} --http1.1 {}", https("echo", "/any/path"))),
             ("from http to https", format!("{curl} -L http://note.localhost{}/", port(self.http, 80))),
-            ("events as they happen", format!("{curl} -N '{}'", https("events", "/stream?count=5"))),
+            ("events as they happen", format!("{curl} -N '{}'", https("events", "/stream?count=3"))),
             ("50 MB up", format!("head -c 50000000 /dev/zero | {curl} -T - {}", https("upload", "/"))),
             ("a WebSocket", format!("{curl} --http1.1 -iN {upgrade} {}", https("ws", "/once"))),
             ("metrics", format!("curl http://{}/metrics", self.admin)),
@@ -142,7 +142,7 @@ mod tests {
             "{welcome}"
         );
         assert!(welcome.contains(" -L http://note.localhost/\n"), "the default port is not named: {welcome}");
-        assert!(welcome.contains(" -N 'https://events.localhost:8443/stream?count=5'\n"), "{welcome}");
+        assert!(welcome.contains(" -N 'https://events.localhost:8443/stream?count=3'\n"), "{welcome}");
     }
 
     #[test]
