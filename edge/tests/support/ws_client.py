@@ -5,6 +5,7 @@ Sends each message when the answer to the last one is there; prints the answers,
 import argparse
 import asyncio
 import ssl
+import urllib.parse
 
 import websockets
 
@@ -24,6 +25,8 @@ async def main():
         options |= {"host": host, "port": int(port)}
     if args.url.startswith("wss:"):
         options["ssl"] = ssl.create_default_context(cafile=args.ca)
+        # Else the handshake would name the address of --connect.
+        options["server_hostname"] = urllib.parse.urlsplit(args.url).hostname
     async with websockets.connect(args.url, **options) as socket:
         for message in args.messages:
             await socket.send(message)
