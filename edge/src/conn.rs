@@ -13,3 +13,4 @@ mod linger;
 pub mod pace;
 pub mod pingora_io;
 pub mod stream;
+mod timer;

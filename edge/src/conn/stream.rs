@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::control::StreamFault;
 use super::facts::ConnFacts;
@@ -19,6 +18,7 @@ use super::h1_guard::{H1Fault, H1Guard, Wants};
 use super::h2_guard::H2Guard;
 use super::linger::Linger;
 use super::pace::{Pace, PaceFault, PaceLimits};
+use super::timer::{Timer, now};
 
 /// Who counts, logs and words what the request logic above never hears of.
 pub trait Refuse: Send + Sync {
@@ -75,21 +75,6 @@ pub struct EdgeStream<S> {
     response: Pace,
     read_timer: Timer,
     write_timer: Timer,
-}
-
-/// A sleep that is made when first needed: most connections never wait long enough.
-#[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
-
-impl Timer {
-    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        sleep.as_mut().poll(context)
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
@@ -358,11 +343,6 @@ enum Filled {
 
 /// Bytes of later requests that are kept while one is being answered.
 const HELD: usize = 16 * 1024;
-
-/// The runtime's clock, so that tests can move it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
 
 fn slow_response(fault: PaceFault) -> StreamFault {
     StreamFault::SlowResponse(fault)
