@@ -6,6 +6,7 @@ use super::*;
 use crate::conn::control::Control;
 use crate::conn::h1_head::HeadLimits;
 use crate::conn::h2_guard::{H2Fault, H2Limits};
+use crate::conn::pace::PaceFault;
 
 struct Words;
 
