@@ -100,9 +100,16 @@ impl TestEdge {
     /// The first address of an entrypoint.
     #[track_caller]
     pub(crate) fn address(&self, entrypoint: &str) -> SocketAddr {
-        let address = self.run["entrypoints"][entrypoint][0].as_str();
-        let address = address.unwrap_or_else(|| panic!("no entrypoint {entrypoint} in {}", self.run));
-        address.parse().expect("run.json names socket addresses")
+        self.addresses(entrypoint)[0]
+    }
+
+    /// All addresses of an entrypoint, in the order of `listen`.
+    #[track_caller]
+    pub(crate) fn addresses(&self, entrypoint: &str) -> Vec<SocketAddr> {
+        let addresses = self.run["entrypoints"][entrypoint].as_array();
+        let addresses = addresses.unwrap_or_else(|| panic!("no entrypoint {entrypoint} in {}", self.run));
+        let addresses = addresses.iter().filter_map(|address| address.as_str()?.parse().ok());
+        addresses.collect()
     }
 
     pub(crate) fn admin(&self) -> SocketAddr {
@@ -188,6 +195,19 @@ impl TestEdge {
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.process.signal("TERM");
         self.process.wait().code()
+    }
+}
+
+/// Whatever a test did to an edge: none of its tasks may have panicked over it.
+impl Drop for TestEdge {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let counted = curl(&[&format!("http://{}/metrics", self.admin())]).text();
+        let panics = counted.lines().find_map(|line| line.strip_prefix("edge_task_panics_total "));
+        let said = self.log().contains("panicked");
+        assert!(!said && matches!(panics, None | Some("0")), "a task panicked:\n{}", self.process.tail());
     }
 }
 
