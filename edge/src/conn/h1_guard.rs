@@ -31,6 +31,8 @@ pub enum Wants {
     Bulk,
     /// The request is complete: bytes are kept for the next one, as far as there is room.
     Nothing,
+    /// To fail: the framing of the body is broken behind what was handed on.
+    Fault(BodyFault),
 }
 
 /// The guard of one connection.
@@ -50,6 +52,7 @@ enum State {
     Body(BodyScan),
     Complete,
     Tunnel,
+    Broken(BodyFault),
 }
 
 impl H1Guard {
@@ -65,6 +68,7 @@ impl H1Guard {
             State::Head(_) => Wants::Head,
             State::Body(_) | State::Tunnel => Wants::Bulk,
             State::Complete => Wants::Nothing,
+            State::Broken(fault) => Wants::Fault(fault),
         }
     }
 
@@ -98,7 +102,7 @@ impl H1Guard {
     ///
     /// # Errors
     /// A fault in that head.
-    pub fn next_request(&mut self) -> Result<(), H1Fault> {
+    pub fn next_request(&mut self) -> Result<(), HeadFault> {
         if self.is_complete() && self.ready == 0 {
             self.state = State::Head(HeadScan::default());
             return self.advance();
@@ -115,8 +119,9 @@ impl H1Guard {
     /// Bytes came from the socket.
     ///
     /// # Errors
-    /// The first fault in them.
-    pub fn received(&mut self, bytes: &[u8]) -> Result<(), H1Fault> {
+    /// A fault in a head. One in the body behind it is [`Wants::Fault`] after the head was handed on: the engine has to
+    /// know the request whose answer the refusal is.
+    pub fn received(&mut self, bytes: &[u8]) -> Result<(), HeadFault> {
         self.buffer.extend_from_slice(bytes);
         self.advance()
     }
@@ -126,27 +131,30 @@ impl H1Guard {
     ///
     /// # Errors
     /// A fault in the framing of the body.
-    pub fn pass(&mut self, bytes: &[u8]) -> Result<usize, H1Fault> {
+    pub fn pass(&mut self, bytes: &[u8]) -> Result<usize, BodyFault> {
         let own = match &mut self.state {
             State::Body(scan) => scan.take(bytes)?,
             State::Tunnel => bytes.len(),
-            State::Head(_) | State::Complete => 0,
+            State::Head(_) | State::Complete | State::Broken(_) => 0,
         };
         self.buffer.extend_from_slice(&bytes[own..]);
         self.settle();
         Ok(own)
     }
 
-    fn advance(&mut self) -> Result<(), H1Fault> {
+    fn advance(&mut self) -> Result<(), HeadFault> {
         if let State::Head(scan) = &mut self.state {
             let Some(head) = scan.scan(&self.buffer, &self.limits)? else { return Ok(()) };
             self.ready = head.len;
             self.state = State::Body(BodyScan::new(head.framing));
         }
         match &mut self.state {
-            State::Body(scan) => self.ready += scan.take(&self.buffer[self.ready..])?,
+            State::Body(scan) => match scan.take(&self.buffer[self.ready..]) {
+                Ok(own) => self.ready += own,
+                Err(fault) => self.state = State::Broken(fault),
+            },
             State::Tunnel => self.ready = self.buffer.len(),
-            State::Head(_) | State::Complete => {}
+            State::Head(_) | State::Complete | State::Broken(_) => {}
         }
         self.settle();
         Ok(())
@@ -229,7 +237,7 @@ mod tests {
         let mut guard = H1Guard::new(HeadLimits::default());
         guard.received(&[FIRST, b"GET / HTTP/1.1\nHost: a\r\n\r\n"].concat()).expect("the first is fine");
         assert_eq!(drain(&mut guard), FIRST);
-        assert_eq!(guard.next_request(), Err(H1Fault::Head(HeadFault::BadLineEnd)));
+        assert_eq!(guard.next_request(), Err(HeadFault::BadLineEnd));
     }
 
     #[test]
@@ -238,6 +246,19 @@ mod tests {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         guard.received(head).expect("valid");
         drain(&mut guard);
-        assert_eq!(guard.pass(b"zz\r\n"), Err(H1Fault::Body(BodyFault::BadChunk)));
+        assert_eq!(guard.pass(b"zz\r\n"), Err(BodyFault::BadChunk));
+    }
+
+    #[test]
+    fn a_body_that_is_broken_from_its_first_byte_fails_after_its_head() {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let input = [&head[..], b"zz\r\n"].concat();
+        for cut in 0..=head.len() {
+            let mut guard = H1Guard::new(HeadLimits::default());
+            guard.received(&input[..cut]).expect("the head is fine");
+            guard.received(&input[cut..]).expect("the head is fine");
+            assert_eq!(drain(&mut guard), head, "at {cut}");
+            assert_eq!(guard.wants(), Wants::Fault(BodyFault::BadChunk), "at {cut}");
+        }
     }
 }

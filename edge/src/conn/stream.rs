@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::control::StreamFault;
 use super::facts::ConnFacts;
+use super::h1_body::BodyFault;
 use super::h1_guard::{H1Fault, H1Guard, Wants};
 use super::h2_guard::H2Guard;
 use super::linger::Linger;
@@ -137,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
                 self.response.reset();
                 self.complete_since = None;
                 if let Err(fault) = guard.next_request() {
-                    self.refuse(fault.into());
+                    self.refuse(H1Fault::from(fault).into());
                     continue;
                 }
             }
@@ -150,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
                 Wants::FirstByte => ready!(self.poll_first_byte(context)),
                 Wants::Head => ready!(self.poll_head(context)),
                 Wants::Nothing => ready!(self.poll_between(context)),
+                Wants::Fault(fault) => Err(self.malformed(fault)),
             };
             match step? {
                 Filled::Some => {}
@@ -171,11 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
         self.head_began.get_or_insert_with(now);
         Poll::Ready(Ok(match guard.received(read.filled()) {
             Ok(()) => Filled::Some,
-            Err(fault @ H1Fault::Head(_)) => Filled::Refused(fault.into()),
-            Err(fault) => {
-                self.facts.control.set_fault(fault.into());
-                return Poll::Ready(Err(invalid_data(fault)));
-            }
+            Err(fault) => Filled::Refused(H1Fault::from(fault).into()),
         }))
     }
 
@@ -240,8 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
                     }
                     Err(fault) => {
                         out.set_filled(before);
-                        self.facts.control.set_fault(fault.into());
-                        Err(invalid_data(fault))
+                        Err(self.malformed(fault))
                     }
                 });
             }
@@ -263,6 +260,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
         let now = now();
         let due = *self.last_activity.get_or_insert(now) + self.limits.tunnel_idle;
         if now >= due { Err(StreamFault::IdleTunnel) } else { Ok(due) }
+    }
+
+    fn malformed(&self, fault: BodyFault) -> io::Error {
+        self.facts.control.set_fault(H1Fault::from(fault).into());
+        io::Error::new(io::ErrorKind::InvalidData, fault)
     }
 
     fn timed_out(&self, fault: StreamFault) -> io::Error {
@@ -313,10 +315,6 @@ enum Filled {
 
 /// Bytes of later requests that are kept while one is being answered.
 const HELD: usize = 16 * 1024;
-
-fn invalid_data(fault: H1Fault) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, fault)
-}
 
 /// Many clients close TLS without `close_notify`. HTTP has its own framing, so that is an end like any other here.
 fn poll_read_eof<S: AsyncRead>(
