@@ -53,8 +53,8 @@ pub enum HeadFault {
     /// Content-Length and Transfer-Encoding are both there, repeated with other values, or unreadable.
     #[error("the framing of the body is ambiguous")]
     BadFraming,
-    /// Not exactly one Host field.
-    #[error("the request must have exactly one Host")]
+    /// Not exactly one Host field, one with a byte that no host has, or one that differs from an absolute target.
+    #[error("the request must have exactly one Host, and an absolute target must agree with it")]
     BadHost,
 }
 
@@ -81,6 +81,8 @@ struct Lines {
     skipped_empty: bool,
     fields: usize,
     hosts: usize,
+    /// What an absolute target names: Host must say the same.
+    authority: Option<Box<[u8]>>,
     length: Option<u64>,
     chunked: bool,
 }
@@ -134,7 +136,8 @@ impl Lines {
                 self.skipped_empty = true;
                 return Ok(false);
             }
-            self.request_line = Some(request_line(line, limits)?);
+            let (version, target) = request_line(line, limits)?;
+            (self.request_line, self.authority) = (Some(version), authority(target).map(Into::into));
             return Ok(false);
         }
         if line.is_empty() {
@@ -159,6 +162,9 @@ impl Lines {
         }
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
+            if !is_authority(value) || self.authority.as_ref().is_some_and(|authority| **authority != *value) {
+                return Err(HeadFault::BadHost);
+            }
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let length = content_length(value).ok_or(HeadFault::BadFraming)?;
             if self.length.is_some_and(|earlier| earlier != length) {
@@ -195,7 +201,7 @@ fn strip_cr(line: &[u8]) -> Result<&[u8], HeadFault> {
     Ok(line)
 }
 
-fn request_line(line: &[u8], limits: &HeadLimits) -> Result<Version, HeadFault> {
+fn request_line<'a>(line: &'a [u8], limits: &HeadLimits) -> Result<(Version, &'a [u8]), HeadFault> {
     if line.len() > limits.line_bytes {
         return Err(HeadFault::LineTooLong);
     }
@@ -220,7 +226,7 @@ fn request_line(line: &[u8], limits: &HeadLimits) -> Result<Version, HeadFault> 
     if !is_target(target) || (target == b"*" && method != b"OPTIONS") {
         return Err(HeadFault::BadRequestLine);
     }
-    Ok(version)
+    Ok((version, target))
 }
 
 /// Origin form, absolute form or `*`; printable ASCII without a fragment.
@@ -230,6 +236,22 @@ fn is_target(target: &[u8]) -> bool {
         || starts_with_ignore_case(target, b"http://")
         || starts_with_ignore_case(target, b"https://");
     form && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+}
+
+/// The authority of a target in absolute form.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') || target == b"*" {
+        return None;
+    }
+    let begin = target.windows(3).position(|window| window == b"://")? + 3;
+    let rest = &target[begin..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
+/// Whether a name, an address or a port could be written with these bytes; what they mean is read later.
+fn is_authority(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(byte))
 }
 
 fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
@@ -343,6 +365,28 @@ mod tests {
         assert_eq!(head("GET / HTTP/1.1\nX: a"), Err(HeadFault::BadHost));
         assert_eq!(head("GET / HTTP/1.1\nHost: a\nHost: a"), Err(HeadFault::BadHost));
         assert_eq!(head("GET / HTTP/1.0\nX: a"), Err(HeadFault::BadHost));
+    }
+
+    #[test]
+    fn host_and_an_absolute_target_say_the_same() {
+        for (target, host) in [
+            ("http://a/", "b"),
+            ("http://a/", "a:80"),
+            ("http://u@a/", "a"),
+            ("http://u@a/", "u@a"),
+            ("http:///x", ""),
+            ("http://a\\b/", "a"),
+            ("/", "a/b"),
+            ("/", "a b"),
+            ("/", "a,b"),
+            ("/", ""),
+        ] {
+            let lines = format!("GET {target} HTTP/1.1\nHost: {host}");
+            assert_eq!(head(&lines), Err(HeadFault::BadHost), "{lines}");
+        }
+        for (target, host) in [("HTTP://a?b://c", "a"), ("https://a:8/b", "a:8"), ("/x?u=http://b/", "a")] {
+            assert!(head(&format!("GET {target} HTTP/1.1\nHost: {host}")).is_ok(), "{target}");
+        }
     }
 
     #[test]
