@@ -62,8 +62,8 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     head.insert_header("Content-Length", body.len().to_string())?;
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
     // A body that is still to come is not waited for: the connection closes behind the answer instead.
-    let keepalive = session.as_downstream_mut().is_body_done().then_some(super::KEEPALIVE_SECONDS);
-    session.set_keepalive(keepalive);
+    let ends = cx.refusal.is_some_and(Refusal::ends_connection) || !session.as_downstream_mut().is_body_done();
+    session.set_keepalive((!ends).then_some(super::KEEPALIVE_SECONDS));
     session.write_response_header(Box::new(head), bodyless).await?;
     if !bodyless {
         session.write_response_body(Some(body), true).await?;

@@ -109,6 +109,15 @@ impl Refusal {
         self.terms().words
     }
 
+    /// Whether the connection ends with the answer: its client reads HTTP otherwise than the edge does, so nobody knows
+    /// where its next request begins.
+    pub const fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequestLine | Self::BadHeader | Self::BadFraming | Self::BadHost | Self::ProtectedHeader
+        )
+    }
+
     /// Who has to act.
     pub const fn blame(self) -> Blame {
         self.terms().blame
