@@ -61,6 +61,16 @@ pub struct LastLoad {
     pub at: Option<SystemTime>,
 }
 
+impl LastLoad {
+    /// Whether a load has nothing new to tell: the same faults, and the same that serves or does not because of them.
+    fn is_same(&self, kept: &[Arc<Route>], checked: &Checked) -> bool {
+        self.at.is_some()
+            && self.outcome.kept.iter().eq(kept.iter().map(|route| &route.name))
+            && self.rejected == checked.rejected
+            && self.outcome.faults == checked.faults
+    }
+}
+
 /// Loads and publishes.
 pub struct Reloader {
     source: Box<dyn RouteSource>,
@@ -111,7 +121,7 @@ impl Reloader {
         let candidates = checked.routes.iter().chain(&kept).cloned();
         let (sites, failed) = self.builder.build(candidates, &before, &self.metrics);
         take_failed(&mut checked, failed);
-        if state.last.at.is_some() && is_same(&before, &sites, &state.last.rejected, &checked.rejected) {
+        if is_same(&before, &sites) && state.last.is_same(&kept, &checked) {
             let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&state.last) };
             state.last.outcome = outcome.clone();
             tracing::debug!(generation = outcome.generation, "the routes are as they were");
@@ -231,10 +241,10 @@ fn take_failed(checked: &mut Checked, failed: Vec<Rejected>) {
     fault::sort(&mut checked.faults);
 }
 
-/// Whether a load would change nothing: neither what serves, nor what does not, nor where it is written.
-fn is_same(before: &Snapshot, sites: &[Arc<Site>], rejected_before: &[Rejected], rejected: &[Rejected]) -> bool {
+/// Whether a load would change nothing of what serves, nor where it is written.
+fn is_same(before: &Snapshot, sites: &[Arc<Site>]) -> bool {
     let same = |site: &Arc<Site>| before.named(&site.route.name).is_some_and(|old| *old.route == *site.route);
-    before.sites().count() == sites.len() && sites.iter().all(same) && rejected_before == rejected
+    before.sites().count() == sites.len() && sites.iter().all(same)
 }
 
 /// The outcome of a load that changed nothing.

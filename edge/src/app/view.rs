@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
@@ -129,7 +130,6 @@ impl api::Source for View {
 
 fn live_row(route: &Route, last: &LastLoad) -> api::Route {
     let kept = last.outcome.kept.contains(&route.name);
-    let wrong = last.rejected.iter().find(|rejected| kept && rejected.name == route.name);
     let (action, target) = match &route.target {
         Target::Upstream(upstream) => ("proxy", upstream.servers.iter().map(ToString::to_string).collect()),
         Target::Redirect(redirect) => ("redirect", vec![redirect.to.to_string()]),
@@ -146,7 +146,18 @@ fn live_row(route: &Route, last: &LastLoad) -> api::Route {
         target,
         middlewares: Vec::new(),
         place: format!("{}:{}", route.file, route.line),
-        faults: wrong.map(|rejected| faults(&rejected.faults)).unwrap_or_default(),
+        faults: if kept { faults_of(route, last) } else { Vec::new() },
+    }
+}
+
+/// What is wrong with the version in the file: with the route itself, or with the whole file if that cannot be read.
+fn faults_of(route: &Route, last: &LastLoad) -> Vec<api::Fault> {
+    match last.rejected.iter().find(|rejected| rejected.name == route.name) {
+        Some(rejected) => faults(&rejected.faults),
+        None => {
+            let of_its_file = |fault: &&Fault| fault.is_error() && Path::new(&route.file).starts_with(&fault.file);
+            faults(last.outcome.faults.iter().filter(of_its_file))
+        }
     }
 }
 
@@ -195,9 +206,9 @@ fn reload_row(outcome: Outcome) -> api::Reload {
     }
 }
 
-fn faults(faults: &[Fault]) -> Vec<api::Fault> {
+fn faults<'f>(faults: impl IntoIterator<Item = &'f Fault>) -> Vec<api::Fault> {
     faults
-        .iter()
+        .into_iter()
         .map(|fault| api::Fault {
             file: fault.file.clone(),
             line: fault.line,
