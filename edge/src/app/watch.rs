@@ -1,7 +1,9 @@
 //! Notices edits of the route files and of `edge.toml`, and lets a burst of them settle into one load.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher};
@@ -12,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 const SETTLE: Duration = Duration::from_millis(150);
 /// How long a burst may go on before it is loaded all the same.
 const LONGEST: Duration = Duration::from_millis(600);
+
+/// How often the name of the folder is looked at, for one that came or was replaced.
+const FOLLOW: Duration = Duration::from_millis(500);
 
 /// What was edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +30,7 @@ pub(super) enum Edited {
 /// Watches, and calls `edited` after each burst until `stop`.
 ///
 /// # Errors
-/// When the system cannot watch the folder.
+/// When the system cannot watch.
 pub(super) async fn watch(
     routes: &Path,
     settings: &Path,
@@ -34,34 +39,83 @@ pub(super) async fn watch(
 ) -> notify::Result<()> {
     // One place is enough: what matters is that something changed, not how often.
     let (told, mut changes) = mpsc::channel(1);
-    let folder = routes.canonicalize().unwrap_or_else(|_| routes.to_owned());
-    let name = settings.file_name().map(ToOwned::to_owned);
+    let watched = Arc::new(Mutex::new(routes.to_owned()));
+    let (folder, name) = (Arc::clone(&watched), settings.file_name().map(ToOwned::to_owned));
     let tell = move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
+        let folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
         // Full means that a load is due anyway.
         let _ = edited_by(&event, &folder, name.as_deref()).map(|what| told.try_send(what));
     };
     let mut watcher = notify::recommended_watcher(tell)?;
-    watcher.watch(&routes.canonicalize().unwrap_or_else(|_| routes.to_owned()), RecursiveMode::Recursive)?;
-    if let Some(folder) = settings.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        // The folder, not the file: editors replace files. Routes below it are watched already.
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    while let Some(Some(first)) = stop.run_until_cancelled(changes.recv()).await {
-        let mut settings_too = first == Edited::Settings;
-        let burst = async {
-            while let Ok(Some(next)) = tokio::time::timeout(SETTLE, changes.recv()).await {
-                settings_too |= next == Edited::Settings;
-            }
+    let folder = settings.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The folder, not the file: editors replace files. Routes below it are watched already.
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    let mut routes = Routes { path: routes, watched, identity: None };
+    routes.follow(&mut watcher)?;
+    // What was edited between the load of the start and now has told nobody.
+    edited(Edited::Routes);
+    loop {
+        let next = tokio::time::timeout(FOLLOW, changes.recv());
+        let first = match stop.run_until_cancelled(next).await {
+            None | Some(Ok(None)) => return Ok(()),
+            Some(Ok(Some(first))) => first,
+            Some(Err(_)) if routes.follow(&mut watcher)? => Edited::Routes,
+            Some(Err(_)) => continue,
         };
-        let _ = tokio::time::timeout(LONGEST, burst).await;
+        let settings_too = settle(&mut changes).await || first == Edited::Settings;
         if settings_too {
             edited(Edited::Settings);
         }
+        // Before the load, so that no edit falls between.
+        routes.follow(&mut watcher)?;
         edited(Edited::Routes);
     }
-    Ok(())
+}
+
+/// Waits for the end of a burst; whether the settings were edited within it.
+async fn settle(changes: &mut mpsc::Receiver<Edited>) -> bool {
+    let mut settings_too = false;
+    let burst = async {
+        while let Ok(Some(next)) = tokio::time::timeout(SETTLE, changes.recv()).await {
+            settings_too |= next == Edited::Settings;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST, burst).await;
+    settings_too
+}
+
+/// The watch over the folder of routes. The system watches a folder, not its name: one that comes late or is replaced
+/// must be found by looking.
+struct Routes<'a> {
+    path: &'a Path,
+    /// Its real path, as events name it.
+    watched: Arc<Mutex<PathBuf>>,
+    /// Device and inode of the folder that is watched.
+    identity: Option<(u64, u64)>,
+}
+
+impl Routes<'_> {
+    /// Watches the folder that has the name now; whether it is another one than before.
+    fn follow(&mut self, watcher: &mut impl Watcher) -> notify::Result<bool> {
+        let found = std::fs::metadata(self.path).ok().filter(std::fs::Metadata::is_dir);
+        let identity = found.map(|found| (found.dev(), found.ino()));
+        if identity == self.identity {
+            return Ok(false);
+        }
+        let before = std::mem::replace(&mut self.identity, identity);
+        let real = self.path.canonicalize().unwrap_or_else(|_| self.path.to_owned());
+        // Not held while the watcher is told: its thread may be waiting for it.
+        let old = std::mem::replace(&mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner), real.clone());
+        if before.is_some() {
+            // The watch of a folder that is gone has ended by itself.
+            let _ = watcher.unwatch(&old);
+        }
+        if identity.is_some() {
+            watcher.watch(&real, RecursiveMode::Recursive)?;
+        }
+        Ok(true)
+    }
 }
 
 /// What an event of the system is about, if it is about anything of ours: logs and state may be in the same folder.
@@ -100,7 +154,7 @@ mod tests {
                 std::fs::write(routes.join("a.toml"), format!("# {round}")).expect("written");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            assert_eq!(told.recv().await, Some(Edited::Routes));
+            while told.recv().await != Some(Edited::Routes) {}
             std::fs::write(&settings, "# edited").expect("written");
             while told.recv().await != Some(Edited::Settings) {}
             stop.cancel();
