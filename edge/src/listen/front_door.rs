@@ -121,9 +121,9 @@ impl FrontDoor {
         match self.shared.caps.admit(peer.ip(), Instant::now()) {
             Ok(permit) => {
                 let door = Arc::clone(self);
-                self.shared
-                    .tasks
-                    .spawn("connection", move |_| async move { door.connection(socket, peer, permit).await });
+                // Boxed: a task keeps its future twice over, and an idle connection should be small.
+                let serve = move |_| Box::pin(async move { door.connection(socket, peer, permit).await });
+                self.shared.tasks.spawn("connection", serve);
             }
             Err(fault) => {
                 if fault == CapFault::Connections {
@@ -154,7 +154,7 @@ impl FrontDoor {
             Err(_) => return self.tls_refused(peer.ip(), &TlsEnd::Timeout),
         };
         let Some(config) = &self.entrypoint.tls else {
-            return self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1).await;
+            return Box::pin(self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1)).await;
         };
         match tokio::time::timeout_at(deadline, Box::pin(self.handshake(socket, config))).await {
             Ok(Ok((stream, tls, protocol))) => {
@@ -165,7 +165,7 @@ impl FrontDoor {
                     seconds: began.elapsed().as_secs_f64(),
                 }
                 .emit(metrics);
-                self.serve(stream, Conn { peer, client, tls: Some(tls) }, protocol).await;
+                Box::pin(self.serve(stream, Conn { peer, client, tls: Some(tls) }, protocol)).await;
             }
             Ok(Err(end)) => self.tls_refused(client.ip(), &end),
             Err(_) => self.tls_refused(client.ip(), &TlsEnd::Timeout),
@@ -235,8 +235,8 @@ impl FrontDoor {
             stop: shared.stop.clone(),
         };
         match protocol {
-            Protocol::H1 => serving.h1(stream).await,
-            Protocol::H2 => serving.h2(stream).await,
+            Protocol::H1 => Box::pin(serving.h1(stream)).await,
+            Protocol::H2 => Box::pin(serving.h2(stream)).await,
         }
     }
 
