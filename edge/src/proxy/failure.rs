@@ -11,8 +11,10 @@ pub(super) fn refusal(error: &Error, fault: Option<StreamFault>) -> Refusal {
     if let Some(fault) = fault {
         return refusal_of(fault);
     }
-    if let ErrorType::HTTPStatus(413) = error.etype() {
-        return Refusal::BodyTooLarge;
+    match error.etype() {
+        ErrorType::HTTPStatus(413) => return Refusal::BodyTooLarge,
+        ErrorType::HTTPStatus(503) => return Refusal::NoUpstream,
+        _ => {}
     }
     match error.esource() {
         ErrorSource::Upstream => match outcome(error) {
