@@ -1,4 +1,4 @@
-"""A gRPC client: grpc_client.py TARGET unary|streams [--ca FILE] [--authority NAME] MESSAGE..
+"""A gRPC client: grpc_client.py TARGET unary|letters|streams [--ca FILE] [--authority NAME] MESSAGE..
 
 Prints what it got as one JSON object: code, details, messages, initial, trailers."""
 
@@ -10,7 +10,7 @@ import grpc
 
 parser = argparse.ArgumentParser()
 parser.add_argument("target")
-parser.add_argument("kind", choices=["unary", "streams"])
+parser.add_argument("kind", choices=["unary", "letters", "streams"])
 parser.add_argument("--ca")
 parser.add_argument("--authority")
 parser.add_argument("messages", nargs="+")
@@ -49,7 +49,10 @@ if args.kind == "unary":
     if call.exception() is None:
         got.append(call.result().decode())
 else:
-    call = channel.stream_stream("/echo.Echo/Streams")(one_after_another(got), timeout=30)
+    if args.kind == "letters":
+        call = channel.unary_stream("/echo.Echo/Letters")(args.messages[0].encode(), timeout=30)
+    else:
+        call = channel.stream_stream("/echo.Echo/Streams")(one_after_another(got), timeout=30)
     try:
         for answer in call:
             got.append(answer.decode())

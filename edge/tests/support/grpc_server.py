@@ -25,12 +25,20 @@ def streams(requests, context):
         yield request
 
 
+def letters(request, context):
+    context.set_trailing_metadata(TRAILERS)
+    for letter in request.decode():
+        yield letter.encode()
+
+
 class Echo(grpc.GenericRpcHandler):
     def service(self, call):
         if call.method == "/echo.Echo/Unary":
             return grpc.unary_unary_rpc_method_handler(unary)
         if call.method == "/echo.Echo/Streams":
             return grpc.stream_stream_rpc_method_handler(streams)
+        if call.method == "/echo.Echo/Letters":
+            return grpc.unary_stream_rpc_method_handler(letters)
         return None
 
 
