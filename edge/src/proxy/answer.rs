@@ -68,7 +68,7 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     if !bodyless {
         session.write_response_body(Some(body), true).await?;
     }
-    if session.is_http2() && keepalive.is_none() {
+    if session.is_http2() && ends {
         // A stream that ends with its body unread is reset, and clients that still send then lose the answer: curl did.
         // Past the time limit of the drain that is all that is left to do.
         let _ = session.as_downstream_mut().drain_request_body().await;
