@@ -5,19 +5,25 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::pace::{Pace, PaceFault, PaceLimits};
+use super::pace::{MinRate, Pace, PaceFault, PaceLimits};
 
 /// Shared by a request and its watcher.
 #[derive(Debug, Default)]
 pub struct BodyWatch {
     expecting: AtomicBool,
     bytes: AtomicU64,
+    min_rate: MinRate,
 }
 
 impl BodyWatch {
     /// A body is to come, and the request cannot go on without it.
     pub fn expect(&self) {
         self.expecting.store(true, Relaxed);
+    }
+
+    /// The least rate that its route asks for.
+    pub fn min_rate(&self) -> &MinRate {
+        &self.min_rate
     }
 
     /// So many bytes of it came.
@@ -40,7 +46,11 @@ impl BodyWatch {
                 pace.moved(usize::try_from(bytes - seen).unwrap_or(usize::MAX), now);
                 seen = bytes;
             }
-            let next = if self.expecting.load(Relaxed) { pace.waiting(now, limits) } else { Ok(now + LOOK) };
+            let next = if self.expecting.load(Relaxed) {
+                pace.waiting(now, &self.min_rate.within(limits))
+            } else {
+                Ok(now + LOOK)
+            };
             match next {
                 Ok(due) => sleep_until(due.min(now + LOOK)).await,
                 Err(fault) => return fault,
@@ -83,6 +93,30 @@ mod tests {
         assert_eq!(watch(hour, 100, 1).await, Some(PaceFault::Idle));
         assert_eq!(watch(hour, 3, 1).await, Some(PaceFault::TooSlow));
         assert_eq!(watch(hour, 3, 3_000).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_that_a_route_asks_for_holds() {
+        let hour = Duration::from_secs(3_600);
+        let ask = |rate| async move {
+            let watch = BodyWatch::default();
+            watch.min_rate().set(rate);
+            watch.expect();
+            let sending = async {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                    watch.came(1);
+                }
+            };
+            let limits = PaceLimits::default();
+            tokio::select! {
+                fault = watch.stalled(&limits) => Some(fault),
+                () = sending => None,
+                () = tokio::time::sleep(hour) => None,
+            }
+        };
+        assert_eq!(ask(Some(1)).await, Some(PaceFault::TooSlow));
+        assert_eq!(ask(None).await, None);
     }
 
     #[tokio::test(start_paused = true)]

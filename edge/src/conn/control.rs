@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::h1_guard::H1Fault;
 use super::h2_guard::H2Fault;
-use super::pace::PaceFault;
+use super::pace::{MinRate, PaceFault};
 
 /// Why the stream of a connection ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,7 @@ pub enum StreamFault {
 /// Shared by the stream and the request logic of one connection.
 #[derive(Debug, Default)]
 pub struct Control {
+    min_rate: MinRate,
     next_request: AtomicBool,
     tunnel: AtomicBool,
     shed: AtomicBool,
@@ -61,8 +62,14 @@ pub struct Control {
 }
 
 impl Control {
+    /// The least rate that the route of the present request asks of its client. HTTP/1 only.
+    pub fn min_rate(&self) -> &MinRate {
+        &self.min_rate
+    }
+
     /// The engine is about to read the next request.
     pub fn expect_request(&self) {
+        self.min_rate.forget();
         self.next_request.store(true, Release);
     }
 

@@ -3,6 +3,7 @@
 //! A whole-request deadline would cut slow but honest uploads; this cuts only those who do not keep up a minimum. The
 //! clock is an argument, so the rules are tested without waiting.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What is asked of a peer whose turn it is.
@@ -26,6 +27,31 @@ impl PaceLimits {
 impl Default for PaceLimits {
     fn default() -> Self {
         Self { idle: Duration::from_secs(30), bytes_per_second: 500, window: Duration::from_secs(30) }
+    }
+}
+
+/// The least rate that a route asks for, in place of the one of its connection.
+#[derive(Debug, Default)]
+pub struct MinRate {
+    /// Bytes per second plus one; 0 while no route has said anything.
+    said: AtomicU64,
+}
+
+impl MinRate {
+    /// A route asks for so many bytes per second; none is no least rate.
+    pub fn set(&self, bytes_per_second: Option<u64>) {
+        self.said.store(bytes_per_second.unwrap_or(0).saturating_add(1), Relaxed);
+    }
+
+    /// The limits of the connection hold again.
+    pub fn forget(&self) {
+        self.said.store(0, Relaxed);
+    }
+
+    /// `limits` with what the route asks for.
+    pub fn within(&self, limits: &PaceLimits) -> PaceLimits {
+        let said = self.said.load(Relaxed).checked_sub(1);
+        PaceLimits { bytes_per_second: said.unwrap_or(limits.bytes_per_second), ..*limits }
     }
 }
 
@@ -69,7 +95,7 @@ impl Pace {
         if now < window_at {
             return Ok(idle_at.min(window_at));
         }
-        if self.bytes < limits.bytes_per_second * limits.window.as_secs() {
+        if self.bytes < limits.bytes_per_second.saturating_mul(limits.window.as_secs()) {
             return Err(PaceFault::TooSlow);
         }
         (self.waited, self.bytes, self.counted_from) = (Duration::ZERO, 0, Some(now));
@@ -134,6 +160,18 @@ mod tests {
             assert!(pace.waiting(now, &LIMITS).is_ok());
             pace.moved(1, now);
         }
+    }
+
+    #[test]
+    fn a_route_may_ask_for_another_rate_or_none_until_it_is_forgotten() {
+        let rate = MinRate::default();
+        assert_eq!(rate.within(&LIMITS), LIMITS);
+        for (said, bytes_per_second) in [(Some(9), 9), (None, 0), (Some(u64::MAX), u64::MAX - 1)] {
+            rate.set(said);
+            assert_eq!(rate.within(&LIMITS), PaceLimits { bytes_per_second, ..LIMITS });
+        }
+        rate.forget();
+        assert_eq!(rate.within(&LIMITS), LIMITS);
     }
 
     #[test]

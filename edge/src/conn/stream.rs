@@ -247,7 +247,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             let due = if self.facts.control.is_tunnel() {
                 self.tunnel_due()
             } else {
-                self.request.waiting(now(), &self.limits.request).map_err(StreamFault::SlowRequest)
+                let limits = self.facts.control.min_rate().within(&self.limits.request);
+                self.request.waiting(now(), &limits).map_err(StreamFault::SlowRequest)
             };
             match due {
                 Ok(due) => ready!(self.read_timer.poll(due, context)),

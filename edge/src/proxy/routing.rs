@@ -52,6 +52,7 @@ pub(super) async fn route(edge: &Edge, session: &mut Session, cx: &mut Cx) -> pi
     if let Some(refusal) = bounds(&site.route, session) {
         return Ok(refusal.into());
     }
+    ask_for_pace(&site.route, cx);
     match &site.serve {
         Serve::Upstream(_) => Ok(Routed::Upstream),
         Serve::Files(root) => itself::files(session, cx, &site.route, root).await,
@@ -99,6 +100,16 @@ fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Ro
         return Err(Routed::Refused(Refusal::AmbiguousPath, Some(detail)));
     }
     snapshot.site(route).cloned().ok_or_else(|| Refusal::Internal.into())
+}
+
+/// The stream knows no routes: it is told what this one asks of its client. On HTTP/2 the connection is not one route's,
+/// so only the body of the request is held to it there.
+fn ask_for_pace(route: &Route, cx: &Cx) {
+    match (&cx.body, &cx.conn) {
+        (Some(watch), _) => watch.min_rate().set(route.limits.min_rate),
+        (None, Some(conn)) => conn.control.min_rate().set(route.limits.min_rate),
+        (None, None) => {}
+    }
 }
 
 /// What a route allows less of than the edge does.

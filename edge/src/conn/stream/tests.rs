@@ -124,6 +124,28 @@ async fn a_body_that_stalls_or_drips_fails_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_route_without_a_least_rate_lets_a_body_drip_and_the_next_request_does_not() {
+    let (mut stream, mut client) = h1();
+    let facts = Arc::clone(&stream.facts);
+    client.write_all(&[POST, b"a"].concat()).await.expect("room");
+    assert_eq!(read_some(&mut stream).await.expect("a head").len(), POST.len() + 1);
+    facts.control.min_rate().set(None);
+    let drip = async {
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            client.write_all(b"a").await.expect("still read");
+        }
+        facts.control.expect_request();
+        while client.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+    };
+    let reading = async move { while read_some(&mut stream).await.is_ok() {} };
+    tokio::join!(drip, reading);
+    assert_eq!(facts.control.fault(), Some(StreamFault::SlowRequest(PaceFault::TooSlow)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_given_up() {
     let (mut stream, client) = h1();
     let error = stream.write_all(&vec![0; 100_000]).await.expect_err("nobody reads");

@@ -27,7 +27,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             return Poll::Ready(outcome);
         }
         loop {
-            match self.response.waiting(now(), &self.limits.response) {
+            let limits = self.facts.control.min_rate().within(&self.limits.response);
+            match self.response.waiting(now(), &limits) {
                 Ok(due) => ready!(self.write_timer.poll(due, context)),
                 Err(fault) => return Poll::Ready(Err(self.timed_out(StreamFault::SlowResponse(fault)))),
             }
