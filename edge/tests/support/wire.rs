@@ -156,6 +156,13 @@ impl Wire {
         std::mem::take(&mut self.ahead)
     }
 
+    /// What comes first: the end of a head, or of the connection.
+    #[track_caller]
+    pub(crate) fn rest_or_answer(&mut self) -> Vec<u8> {
+        while !self.ahead.windows(4).any(|window| window == b"\r\n\r\n") && self.more() {}
+        std::mem::take(&mut self.ahead)
+    }
+
     /// Reads more; false when the edge has closed.
     #[track_caller]
     pub(crate) fn more(&mut self) -> bool {
