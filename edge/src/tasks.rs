@@ -47,14 +47,25 @@ impl Tasks {
         Work: Future<Output = ()> + Send + 'static,
     {
         let stop = self.set.stop.child_token();
-        let entry = Entry::new(&self.set, name.into());
         let token = stop.clone();
-        self.set.runtime.spawn(async move {
-            if let Err(panic) = caught(async move { make(token).await }).await {
+        let name: Arc<str> = name.into();
+        self.set.runtime.spawn(self.watched(name, async move { make(token).await }));
+        stop
+    }
+
+    /// Work that the caller drives himself, as a part of a task: it stands under a name of its own, and a panic ends it
+    /// alone, is logged and counted.
+    pub fn watched<Name, Work>(&self, name: Name, work: Work) -> impl Future<Output = ()> + Send + use<Name, Work>
+    where
+        Name: Into<Arc<str>>,
+        Work: Future<Output = ()> + Send + 'static,
+    {
+        let entry = Entry::new(&self.set, name.into());
+        async move {
+            if let Err(panic) = caught(work).await {
                 entry.report(&*panic);
             }
-        });
-        stop
+        }
     }
 
     /// An empty set on the same runtime, with a stop of its own.

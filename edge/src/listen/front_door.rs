@@ -232,6 +232,7 @@ impl FrontDoor {
             conn: &facts,
             limits: &shared.limits.serve,
             open: &shared.open,
+            tasks: &shared.tasks,
             stop: shared.stop.clone(),
         };
         match protocol {

@@ -26,6 +26,7 @@ use crate::conn::facts::ConnFacts;
 use crate::conn::pace::PaceLimits;
 use crate::conn::pingora_io::h2_digest;
 use crate::conn::stream::{EdgeStream, Refuse};
+use crate::tasks::Tasks;
 
 /// Time and count limits of the request loops.
 #[derive(Debug, Clone)]
@@ -70,6 +71,8 @@ pub struct Serving<'a> {
     pub limits: &'a ServeLimits,
     /// Keeps the clock of idle times.
     pub open: &'a OpenConns,
+    /// Catches and counts a panic of one request beside others.
+    pub tasks: &'a Tasks,
     /// Turns true when the edge stops.
     pub stop: ShutdownWatch,
 }
@@ -140,7 +143,8 @@ impl Serving<'_> {
             match self.next(&mut connection, &mut streams, &body, idle, draining).await {
                 Next::Stream(session) => {
                     self.conn.control.set_busy();
-                    streams.spawn(self.request(session, std::mem::take(&mut body)));
+                    let request = self.request(session, std::mem::take(&mut body));
+                    streams.spawn(self.tasks.watched("request", request));
                 }
                 Next::StreamEnded if streams.is_empty() => idle_at = self.idle_at(draining),
                 Next::StreamEnded => {}
@@ -182,12 +186,7 @@ impl Serving<'_> {
             Ok(()) = self.stop.changed(), if !draining => Next::Drain,
             () = poll_fn(|context| if control.poll_shed(context) { Poll::Ready(()) } else { Poll::Pending }),
                 if !draining => Next::Drain,
-            Some(ended) = streams.join_next() => {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    tracing::error!(conn = self.conn.id, "a request panicked; the others go on");
-                }
-                Next::StreamEnded
-            }
+            Some(_) = streams.join_next() => Next::StreamEnded,
             accepted = H2Session::from_h2_conn(connection, digest) => match accepted {
                 Ok(Some(H2Accept::Session(session))) => Next::Stream(Box::new(session)),
                 Ok(Some(H2Accept::Rejected)) => Next::Malformed,
@@ -241,3 +240,6 @@ async fn finish(mut streams: JoinSet<()>) {
     let ended = async { while streams.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(GOODBYE, ended).await;
 }
+
+#[cfg(test)]
+mod tests;
