@@ -46,6 +46,8 @@ use crate::upstream::{Dns, SystemRoots};
 const CONTROL_THREADS: usize = 1;
 /// How long the last lines of the access log may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long what is being saved may take: a certificate or the note of a failed order on a busy disk.
+const LAST_SAVES: Duration = Duration::from_secs(10);
 /// Tries of one request that the engine allows; routes decide on fewer.
 const MAX_TRIES: usize = 16;
 
@@ -245,8 +247,8 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
     until_stop(&mut signals, &core.reloader, &access_log).await;
     let drain = Drain { draining, stop, engine, open, doors, connections: data, grace: config.stop_grace };
     drain.run(&mut signals).await;
-    if let Err(left) = control.drain(Duration::from_secs(2)).await {
-        tracing::debug!(?left, "ended without waiting for");
+    if let Err(left) = control.drain(LAST_SAVES).await {
+        tracing::warn!(?left, "ended without waiting for");
     }
     access_log.finish(LAST_LINES);
     Ok(())
