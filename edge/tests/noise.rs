@@ -123,6 +123,7 @@ fn unknown_names_are_told_a_few_times_only() {
     }
     let refused = || edge.metric_sum("edge_tls_handshakes_total", &["result=\"unknown_name\""]);
     eventually("all are counted", || refused() == 60.0);
+    edge.logs("no route has this name");
     let told = edge.log().matches("no route has this name").count();
     assert!((1..=20).contains(&told), "{told} lines");
 }

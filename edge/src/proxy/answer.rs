@@ -64,9 +64,10 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     // A body that is still to come is not waited for: the connection closes behind the answer instead.
     let ends = cx.refusal.is_some_and(Refusal::ends_connection) || !session.as_downstream_mut().is_body_done();
     session.set_keepalive((!ends).then_some(super::KEEPALIVE_SECONDS));
-    session.write_response_header(Box::new(head), bodyless).await?;
+    // What fails is the client's end, not ours.
+    session.write_response_header(Box::new(head), bodyless).await.map_err(|error| error.into_down())?;
     if !bodyless {
-        session.write_response_body(Some(body), true).await?;
+        session.write_response_body(Some(body), true).await.map_err(|error| error.into_down())?;
     }
     if session.is_http2() && ends {
         // A stream that ends with its body unread is reset, and clients that still send then lose the answer: curl did.

@@ -87,7 +87,7 @@ async fn send(session: &mut Session, cx: &mut Cx, found: Found) -> pingora::Resu
     head.insert_header("X-Request-Id", cx.id.as_str())?;
     let bodyless =
         session.req_header().method == Method::HEAD || matches!(part, Part::NotModified | Part::Unsatisfiable);
-    session.write_response_header(Box::new(head), bodyless).await?;
+    session.write_response_header(Box::new(head), bodyless).await.map_err(|error| error.into_down())?;
     if bodyless {
         return Ok(Routed::Answered);
     }
@@ -100,12 +100,12 @@ async fn send(session: &mut Session, cx: &mut Cx, found: Found) -> pingora::Resu
             break;
         }
         cx.response_bytes += count as u64;
-        session.write_response_body(Some(chunk.into()), false).await?;
+        session.write_response_body(Some(chunk.into()), false).await.map_err(|error| error.into_down())?;
     }
     if reader.limit() > 0 {
         // The file shrank while it was sent: a clean end would pass for the whole.
         return Error::e_explain(ErrorType::FileReadError, "the file became shorter while it was sent");
     }
-    session.write_response_body(None, true).await?;
+    session.write_response_body(None, true).await.map_err(|error| error.into_down())?;
     Ok(Routed::Answered)
 }
