@@ -200,6 +200,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Cx) -> FailToProxy {
+        cx.last = true;
         let fault = cx.conn.as_ref().and_then(|conn| conn.control.fault());
         let refusal = failure::refusal(error, fault);
         if let Some((pick, _)) = cx.pick.take() {

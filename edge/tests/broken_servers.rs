@@ -99,6 +99,8 @@ fn a_server_that_dies_before_its_head_is_a_502_and_a_post_is_sent_once() {
     for version in BOTH {
         let answer = edge.https("https://app.test/", &[version, "-d", "x"]);
         assert_eq!(answer.status, 502, "{}", answer.said);
+        let said = answer.header("connection");
+        assert_eq!(said, (version == "--http1.1").then_some("close"), "the edge closes, so it says so");
     }
     assert_eq!(backend.requests(), 2);
 }

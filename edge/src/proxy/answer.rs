@@ -50,6 +50,7 @@ pub async fn refuse(
 /// Notes a refusal whose answer is written by others, or cannot be written any more.
 pub fn note(cx: &mut Cx, metrics: &Metrics, refusal: Refusal, detail: Detail<'_>) {
     cx.refusal = Some(refusal);
+    cx.last |= refusal.ends_connection();
     events::RequestRefused { route: cx.route(), reason: refusal, request_id: &cx.id, detail }.emit(metrics);
 }
 
@@ -62,7 +63,7 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     head.insert_header("Content-Length", body.len().to_string())?;
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
     // A body that is still to come is not waited for: the connection closes behind the answer instead.
-    let ends = cx.refusal.is_some_and(Refusal::ends_connection) || !session.as_downstream_mut().is_body_done();
+    let ends = cx.last || !session.as_downstream_mut().is_body_done();
     session.set_keepalive((!ends).then_some(super::KEEPALIVE_SECONDS));
     // What fails is the client's end, not ours.
     session.write_response_header(Box::new(head), bodyless).await.map_err(|error| error.into_down())?;

@@ -31,6 +31,8 @@ pub struct Cx {
     pub in_flight: Option<InFlight>,
     /// Why it was refused, if it was.
     pub refusal: Option<Refusal>,
+    /// Whether the connection ends with this request, so that its answer says so.
+    pub last: bool,
     /// Servers that were tried.
     pub tried: Tried,
     /// The server that is being tried, and since when.
@@ -64,6 +66,7 @@ impl Cx {
             site: None,
             in_flight: None,
             refusal: None,
+            last: false,
             tried: Tried::default(),
             pick: None,
             upstream: None,
