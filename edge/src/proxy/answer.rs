@@ -70,10 +70,12 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     if !bodyless {
         session.write_response_body(Some(body), true).await.map_err(|error| error.into_down())?;
     }
-    if session.is_http2() && ends {
-        // A stream that ends with its body unread is reset, and clients that still send then lose the answer: curl did.
-        // Past the time limit of the drain that is all that is left to do.
-        let _ = session.as_downstream_mut().drain_request_body().await;
+    if ends {
+        // A socket that is closed with bytes unread is reset, and a reset, of a stream too, takes the answer with it. A
+        // client that has read its answer stops by itself; one that does not is cut then.
+        let downstream = session.as_downstream_mut();
+        downstream.finish_body().await.map_err(|error| error.into_down())?;
+        let _ = downstream.drain_request_body().await;
     }
     Ok(())
 }
