@@ -17,6 +17,7 @@ mod routing;
 mod upstream_request;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -34,8 +35,6 @@ use crate::snapshot::Live;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{Metrics, Outcome};
 
-/// Between two requests of an HTTP/1 connection.
-pub const KEEPALIVE_SECONDS: u64 = 75;
 /// How long the rest of a request body is read and thrown away before a connection is used again.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long an HTTP/2 stream may be without the client taking a byte of the answer.
@@ -51,6 +50,8 @@ pub trait Http01: Send + Sync {
 pub struct Edge {
     /// The routes.
     pub live: Arc<Live>,
+    /// Set when the edge stops: connections then close behind their answer.
+    pub draining: Arc<AtomicBool>,
     /// Open ACME challenges.
     pub http01: Arc<dyn Http01>,
     /// Counts.
@@ -64,7 +65,7 @@ impl ProxyHttp for Edge {
     type CTX = Cx;
 
     fn new_ctx(&self) -> Cx {
-        Cx::new(self.live.current())
+        Cx::new(self.live.current(), Arc::clone(&self.draining))
     }
 
     async fn request_filter(&self, session: &mut Session, cx: &mut Cx) -> pingora::Result<bool> {
@@ -165,7 +166,7 @@ impl ProxyHttp for Edge {
             conn.control.open_tunnel();
         }
         if !head.status.is_informational() {
-            session.set_keepalive(Some(KEEPALIVE_SECONDS));
+            session.set_keepalive(cx.keepalive());
             // The version is each hop's own (RFC 9110 section 6.2): a server's HTTP/1.0 is not the client's.
             head.set_version(http::Version::HTTP_11);
             head.insert_header("X-Request-Id", cx.id.as_str())?;
@@ -246,7 +247,7 @@ impl Edge {
             conn.control.set_busy();
             (cx.conn, cx.body) = (Some(Arc::clone(conn)), body.clone());
         }
-        session.set_keepalive(Some(KEEPALIVE_SECONDS));
+        session.set_keepalive(cx.keepalive());
         session.set_read_timeout(None); // the stream has its own, finer limits
         let write_timeout = session.is_http2().then_some(STREAM_WRITE);
         session.set_write_timeout(write_timeout);

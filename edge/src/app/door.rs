@@ -17,7 +17,7 @@ use crate::conn::stream::StreamLimits;
 use crate::listen::caps::CapLimits;
 use crate::listen::front_door::DoorLimits;
 use crate::listen::serve::ServeLimits;
-use crate::proxy::KEEPALIVE_SECONDS;
+use crate::proxy::cx::KEEPALIVE_SECONDS;
 
 /// Request heads on both protocols.
 const HEAD_BYTES: usize = 32 * 1024;

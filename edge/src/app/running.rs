@@ -160,6 +160,8 @@ struct Core {
     acme: Option<acme::Handle>,
     chooser: Arc<Chooser>,
     engine_conf: Arc<ServerConf>,
+    /// Set when the edge stops.
+    draining: Arc<AtomicBool>,
 }
 
 impl Core {
@@ -191,12 +193,13 @@ impl Core {
         });
         let acme = wanted.map(|wanted| acme_manager::start(wanted, state, control)).transpose()?;
         let chooser = Chooser::new(Arc::clone(&live), Arc::clone(&store), local, default);
-        Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf })
+        Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf, draining: Arc::default() })
     }
 
     fn engine(&self, metrics: &Metrics, access_log: &AccessLog) -> Arc<HttpProxy<Edge>> {
         let edge = Edge {
             live: Arc::clone(&self.live),
+            draining: Arc::clone(&self.draining),
             http01: Arc::new(Answers(self.challenges.clone())),
             metrics: metrics.clone(),
             access_log: access_log.clone(),
@@ -226,7 +229,7 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
         stop: stopping,
         next_id: AtomicU64::new(1),
     });
-    let (draining, addresses) = (Arc::new(AtomicBool::new(false)), addresses(&bound));
+    let (draining, addresses) = (Arc::clone(&core.draining), addresses(&bound));
     let view = view(&config, &core, &open, &draining, &addresses);
     let socket = state.path("edge.sock");
     let settings = admin::Settings { listen: Some(config.admin), hosts: Vec::new(), socket: socket.clone() };

@@ -64,7 +64,7 @@ pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, bod
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
     // A body that is still to come is not waited for: the connection closes behind the answer instead.
     let ends = cx.last || !session.as_downstream_mut().is_body_done();
-    session.set_keepalive((!ends).then_some(super::KEEPALIVE_SECONDS));
+    session.set_keepalive(cx.keepalive().filter(|_| !ends));
     // What fails is the client's end, not ours.
     session.write_response_header(Box::new(head), bodyless).await.map_err(|error| error.into_down())?;
     if !bodyless {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::asked::Asked;
@@ -11,10 +12,15 @@ use crate::snapshot::{Site, Snapshot};
 use crate::telemetry::{InFlight, Refusal, RouteMetrics};
 use crate::upstream::{Pick, Tried};
 
+/// Between two requests of an HTTP/1 connection.
+pub const KEEPALIVE_SECONDS: u64 = 75;
+
 /// One request on its way.
 pub struct Cx {
     /// The snapshot that the request sees from its first phase to its last.
     pub snapshot: Arc<Snapshot>,
+    /// Whether the edge is stopping.
+    pub draining: Arc<AtomicBool>,
     /// When its head had been read.
     pub began: Instant,
     /// The connection it came on; none before the first phase.
@@ -54,10 +60,11 @@ pub struct Cx {
 }
 
 impl Cx {
-    /// A request that sees `snapshot`.
-    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+    /// A request that sees `snapshot`, on an edge that stops when `draining` is set.
+    pub fn new(snapshot: Arc<Snapshot>, draining: Arc<AtomicBool>) -> Self {
         Self {
             snapshot,
+            draining,
             began: Instant::now(),
             conn: None,
             body: None,
@@ -77,6 +84,11 @@ impl Cx {
             request_bytes: 0,
             response_bytes: 0,
         }
+    }
+
+    /// How many seconds its connection may wait for the next request; none if there is to be no next one.
+    pub fn keepalive(&self) -> Option<u64> {
+        (!self.draining.load(Relaxed)).then_some(KEEPALIVE_SECONDS)
     }
 
     /// What the request is counted under.
