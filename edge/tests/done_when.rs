@@ -81,6 +81,7 @@ fn names_get_routes_and_certificates_while_everybody_is_served() {
     clients.goes_on(20);
     a_second_file_is_a_second_name(&stage);
     breaking_it_changes_nothing_for_anyone(&stage, &clients);
+    explain_tells_what_would_happen(&stage.edge);
     prometheus_shows_it_all(&prometheus);
     assert!(clients.end_without_failure() > 50);
     assert_eq!(stage.edge.metric("edge_task_panics_total"), Some(0.0));
@@ -143,6 +144,13 @@ fn breaking_it_changes_nothing_for_anyone(stage: &Stage, clients: &Loop) {
         assert_eq!((answer.exit, answer.status, answer.text().as_str()), (0, 200, "hello"), "{host}");
     }
     clients.goes_on(20);
+}
+
+fn explain_tells_what_would_happen(edge: &TestEdge) {
+    let said = edge.command(&["explain", "https://one.edge.test/"]).success();
+    assert!(said.contains("one.edge.test") && said.contains("one.toml"), "{said}");
+    let said = edge.command(&["certs"]).success();
+    assert!(["one.edge.test", "two.edge.test", "acme"].iter().all(|word| said.contains(word)), "{said}");
 }
 
 fn prometheus_shows_it_all(prometheus: &Prometheus) {

@@ -166,6 +166,13 @@ pub(crate) fn grpc_call(args: &[&str]) -> serde_json::Value {
     serde_json::from_str(&answer).expect("the client prints JSON")
 }
 
+/// The WebSocket client as a command, for one that stays.
+pub(crate) fn ws_script() -> Command {
+    let mut command = Command::new(python());
+    command.arg("-u").arg(script("ws_client.py"));
+    command
+}
+
 /// A WebSocket conversation; the arguments are those of `ws_client.py`.
 #[track_caller]
 pub(crate) fn ws_client(args: &[&str]) -> Ran {

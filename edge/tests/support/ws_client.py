@@ -1,6 +1,7 @@
-"""A WebSocket client: ws_client.py URL [--connect HOST:PORT] [--ca FILE] [--header 'K: V'] MESSAGE..
+"""A WebSocket client: ws_client.py URL [--connect HOST:PORT] [--ca FILE] [--header 'K: V'] [--stay] MESSAGE..
 
-Sends each message when the answer to the last one is there; prints the answers, a line each."""
+Sends each message when the answer to the last one is there; prints the answers, a line each. With --stay it
+then waits until the server ends the connection."""
 
 import argparse
 import asyncio
@@ -14,6 +15,7 @@ parser.add_argument("url")
 parser.add_argument("--connect")
 parser.add_argument("--ca")
 parser.add_argument("--header", action="append", default=[])
+parser.add_argument("--stay", action="store_true")
 parser.add_argument("messages", nargs="+")
 args = parser.parse_args()
 
@@ -31,6 +33,8 @@ async def main():
         for message in args.messages:
             await socket.send(message)
             print(await asyncio.wait_for(socket.recv(), 30), flush=True)
+        if args.stay:
+            await socket.wait_closed()
 
 
 asyncio.run(main())
