@@ -134,6 +134,7 @@ fn an_authority_that_cannot_be_reached_is_said_and_stops_nobody() {
     assert!(ready.contains(NAME) && ready.contains("cannot be reached"), "{ready}");
     assert!(edge.metric_sum("edge_acme_last_error", &["kind=\"unreachable\""]) > 0.0);
     // The wait for the next try is not forgotten by a restart.
+    assert_eq!(edge.stop(), Some(0));
     edge.restart();
     assert_eq!(edge.row("certs", "name", NAME).expect("it is listed")["last_error"]["text"], said.as_str());
     assert_eq!(edge.metric_sum("edge_acme_orders_total", &[]), 0.0);
@@ -167,6 +168,7 @@ fn a_challenge_that_fails_is_said_and_is_waited_for_over_a_restart() {
     assert!(said.contains(NAME) && said.contains("port 80"), "{said}");
     assert!(edge.metric_sum("edge_acme_last_error", &["kind=\"challenge_failed\""]) > 0.0);
     let before = orders(&pebble);
+    assert_eq!(edge.stop(), Some(0));
     edge.restart();
     let after = edge.row("certs", "name", NAME).expect("it is listed");
     assert_eq!(after["last_error"]["text"], said.as_str());
