@@ -196,6 +196,18 @@ fn the_folder_of_routes_may_come_late_and_go_for_a_while() {
 }
 
 #[test]
+fn a_folder_of_routes_that_is_missing_at_a_start_is_served_from_history() {
+    let mut edge = start(&[("a.toml", &says("a.test", "a")), ("team/b.toml", &says("b.test", "b"))]);
+    assert_eq!(edge.stop(), Some(0));
+    fs::rename(edge.path("routes"), edge.path("unmounted")).expect("moved");
+    edge.restart();
+    assert!(answers(&edge, "a.test", "a") && answers(&edge, "b.test", "b"));
+    assert_eq!(edge.metric("edge_routes{state=\"kept\"}"), Some(2.0));
+    fs::rename(edge.path("unmounted"), edge.path("routes")).expect("moved back");
+    eventually("the routes are live", || edge.metric("edge_routes{state=\"live\"}") == Some(2.0));
+}
+
+#[test]
 fn an_edit_of_edge_toml_says_that_a_restart_is_needed() {
     let edge = start(&[("a.toml", &says("a.test", "a"))]);
     let mut turn = 0;

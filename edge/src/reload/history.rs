@@ -35,9 +35,13 @@ impl History {
         self.routes(source, file).into_iter().find(|route| route.name == name)
     }
 
-    /// The last good versions of all routes of `file`.
+    /// The last good versions of all routes of `file`, or of every file below it if it was a folder.
     pub fn routes(&self, source: &dyn RouteSource, file: &str) -> Vec<Arc<Route>> {
         let Some(path) = self.place(file) else { return Vec::new() };
+        if let Ok(entries) = std::fs::read_dir(&path) {
+            let names = entries.flatten().map(|entry| Path::new(file).join(entry.file_name()));
+            return names.flat_map(|below| self.routes(source, &below.display().to_string())).collect();
+        }
         match std::fs::read_to_string(&path) {
             Ok(text) => source.check_again(file, &text).routes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
