@@ -89,6 +89,27 @@ fn an_early_answer_to_a_large_upload_can_be_read() {
 }
 
 #[test]
+fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
+    let backend = Backend::start(|exchange| {
+        exchange.send(b"HTTP/1.1 409 Conflict\r\ncontent-length: 4\r\n\r\nbusy")?;
+        exchange.drain()?;
+        Ok(Then::Keep)
+    });
+    let edge = edge(&backend);
+    let file = upload(&edge, 8 << 20);
+    for version in ["--http1.1", "--http2"] {
+        let answer = edge.https("https://app.test/", &[version, "-H", "Expect:", "-T", file.to_str().expect("text")]);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (409, "busy"),
+            "{version}: {} {}",
+            answer.exit,
+            answer.said
+        );
+    }
+}
+
+#[test]
 fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
     let backend = Backend::echo();
     let edge = edge(&backend);
