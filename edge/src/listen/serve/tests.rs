@@ -100,3 +100,25 @@ async fn a_request_that_panics_is_counted_and_harms_no_other_of_its_connection()
     assert_eq!(tasks.panics(), 1);
     drop(requests);
 }
+
+#[tokio::test]
+async fn an_http2_connection_without_a_stream_is_told_to_go_after_two_minutes() {
+    let tasks = Tasks::new(Handle::current());
+    let (client, server) = pair().await;
+    tasks.spawn("connection", {
+        let tasks = tasks.clone();
+        move |_| serve_h2(server, tasks)
+    });
+    let (mut requests, connection) = h2::client::handshake(client).await.expect("HTTP/2");
+    let mut connection = std::pin::pin!(connection);
+    let request = http::Request::builder().uri("http://a/").body(()).expect("a request");
+    let (answer, _) = requests.send_request(request, true).expect("a stream");
+    tokio::select! {
+        answer = answer => assert_eq!(answer.expect("an answer").status(), 204),
+        ended = &mut connection => panic!("too early: {ended:?}"),
+    }
+    tokio::time::pause();
+    assert!(tokio::time::timeout(Duration::from_secs(110), &mut connection).await.is_err(), "still open");
+    let ended = tokio::time::timeout(Duration::from_secs(30), &mut connection).await;
+    assert!(ended.is_ok(), "nobody said that it is over");
+}
