@@ -6,14 +6,14 @@
 mod history;
 mod sites;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use routes::check::{Checked, Rejected};
 use routes::fault::{self, Fault};
-use routes::route::{Issuer, Route};
+use routes::route::Issuer;
 use routes::table::Table;
 use tokio::sync::watch;
 
@@ -63,9 +63,9 @@ pub struct LastLoad {
 
 impl LastLoad {
     /// Whether a load has nothing new to tell: the same faults, and the same that serves or does not because of them.
-    fn is_same(&self, kept: &[Arc<Route>], checked: &Checked) -> bool {
+    fn is_same(&self, kept: &[Arc<Site>], checked: &Checked) -> bool {
         self.at.is_some()
-            && self.outcome.kept.iter().eq(kept.iter().map(|route| &route.name))
+            && self.outcome.kept.iter().eq(kept.iter().map(|site| &site.route.name))
             && self.rejected == checked.rejected
             && self.outcome.faults == checked.faults
     }
@@ -117,10 +117,10 @@ impl Reloader {
         let mut state = self.lock();
         let before = self.live.current();
         let mut checked = self.source.read();
-        let kept = self.keep(&checked, &before, &state.history);
-        let candidates = checked.routes.iter().chain(&kept).cloned();
-        let (sites, failed) = self.builder.build(candidates, &before, &self.metrics);
+        let (mut sites, failed) = self.builder.build(checked.routes.iter().cloned(), &before, &self.metrics);
         take_failed(&mut checked, failed);
+        let kept = self.keep(&checked, &before, &state.history);
+        sites.extend(kept.iter().cloned());
         if is_same(&before, &sites) && state.last.is_same(&kept, &checked) {
             let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&state.last) };
             state.last.outcome = outcome.clone();
@@ -135,33 +135,39 @@ impl Reloader {
         outcome
     }
 
-    /// The last good versions of routes that fail now: from the live snapshot, or from before the last stop.
-    fn keep(&self, checked: &Checked, before: &Snapshot, history: &History) -> Vec<Arc<Route>> {
+    /// What serves on of routes that fail now: what is live, or what was before the last stop.
+    fn keep(&self, checked: &Checked, before: &Snapshot, history: &History) -> Vec<Arc<Site>> {
         let names: HashSet<&str> = checked.routes.iter().map(|route| route.name.as_str()).collect();
-        let mut kept = HashMap::new();
+        let mut kept = BTreeMap::new();
+        let mut from_history = HashMap::new();
         for rejected in &checked.rejected {
-            let live = before.named(&rejected.name).map(|site| Arc::clone(&site.route));
-            let earlier = live.or_else(|| history.route(&*self.source, &rejected.file, &rejected.name));
-            kept.extend(earlier.map(|route| (route.name.clone(), route)));
+            if let Some(site) = before.named(&rejected.name) {
+                kept.insert(rejected.name.clone(), Arc::clone(site));
+                continue;
+            }
+            let earlier =
+                from_history.entry(&rejected.file).or_insert_with(|| self.earlier(&rejected.file, before, history));
+            kept.extend(earlier.iter().find(|site| site.route.name == rejected.name).map(named));
         }
         for file in &checked.broken_files {
-            let live = before
-                .sites()
-                .filter(|site| Path::new(&site.route.file).starts_with(file))
-                .map(|site| Arc::clone(&site.route));
-            let mut earlier: Vec<_> = live.collect();
+            let live = before.sites().filter(|site| Path::new(&site.route.file).starts_with(file));
+            let mut earlier: Vec<_> = live.cloned().collect();
             if earlier.is_empty() && before.generation == 0 {
-                earlier = history.routes(&*self.source, file);
+                earlier = self.earlier(file, before, history);
             }
-            kept.extend(earlier.into_iter().map(|route| (route.name.clone(), route)));
+            kept.extend(earlier.iter().map(named));
         }
-        let mut kept: Vec<_> = kept.into_values().filter(|route| !names.contains(route.name.as_str())).collect();
-        kept.sort_by(|a, b| a.name.cmp(&b.name));
-        kept
+        kept.into_values().filter(|site| !names.contains(site.route.name.as_str())).collect()
     }
 
-    fn publish(&self, before: &Snapshot, checked: &Checked, kept: &[Arc<Route>], sites: Vec<Arc<Site>>) -> Outcome {
-        let kept_names: HashSet<&str> = kept.iter().map(|route| route.name.as_str()).collect();
+    /// The routes of a file as they were before the last stop, as far as they can be built today.
+    fn earlier(&self, file: &str, before: &Snapshot, history: &History) -> Vec<Arc<Site>> {
+        let routes = history.routes(&*self.source, file);
+        self.builder.build(routes.into_iter(), before, &self.metrics).0
+    }
+
+    fn publish(&self, before: &Snapshot, checked: &Checked, kept: &[Arc<Site>], sites: Vec<Arc<Site>>) -> Outcome {
+        let kept_names: HashSet<&str> = kept.iter().map(|site| site.route.name.as_str()).collect();
         let closed: Vec<Rejected> =
             checked.rejected.iter().filter(|rejected| !kept_names.contains(rejected.name.as_str())).cloned().collect();
         let mut outcome = compare(before, &sites);
@@ -229,6 +235,10 @@ impl Reloader {
         // A load that panicked published nothing; the next one begins anew.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn named(site: &Arc<Site>) -> (String, Arc<Site>) {
+    (site.route.name.clone(), Arc::clone(site))
 }
 
 /// Moves routes that checked well but cannot be built to the rejected ones.

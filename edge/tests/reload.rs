@@ -115,6 +115,19 @@ fn a_route_without_sense_keeps_its_last_good_version_even_over_a_restart() {
 }
 
 #[test]
+fn a_route_whose_files_went_bad_keeps_its_last_good_version() {
+    let edge = start(&[("a.toml", &says("a.test", "a")), ("b.toml", &says("b.test", "b"))]);
+    fs::write(edge.path("broken.pem"), "no certificate").expect("written");
+    // It checks well: only the making of its servers finds that the file holds no certificate.
+    let tls = "[[route]]\nhost = \"b.test\"\n[route.upstream]\nservers = [\"https://127.0.0.1:9\"]\ntls = { ca_file = \"broken.pem\" }\n";
+    edge.write_route("b.toml", tls);
+    eventually("it is kept", || edge.row("routes", "name", "b.test").is_some_and(|row| row["state"] == "kept"));
+    assert!(answers(&edge, "b.test", "b") && answers(&edge, "a.test", "a"));
+    let row = edge.row("routes", "name", "b.test").expect("it is listed");
+    assert!(row["faults"][0]["why"].as_str().unwrap_or_default().contains("broken.pem"), "{row}");
+}
+
+#[test]
 fn a_new_route_with_a_fault_is_closed_with_the_id_of_the_fault() {
     let edge = start(&[("a.toml", &says("a.test", "a"))]);
     let clients = clients(&edge);

@@ -17,8 +17,8 @@ use super::RouteSource;
 #[derive(Debug)]
 pub struct History {
     folder: PathBuf,
-    /// What was written, to write nothing twice.
-    written: HashMap<PathBuf, String>,
+    /// What is on disk, to write nothing twice; none before it is known.
+    written: Option<HashMap<PathBuf, String>>,
 }
 
 /// Says in each file what it is, for somebody who finds it.
@@ -27,12 +27,7 @@ const HEAD: &str = "# The last version of these routes that served. Kept by edge
 impl History {
     /// History in `folder`, which need not be there yet.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, written: HashMap::new() }
-    }
-
-    /// The last good version of the route `name` of `file`, if it is still good in today's world.
-    pub fn route(&self, source: &dyn RouteSource, file: &str, name: &str) -> Option<Arc<Route>> {
-        self.routes(source, file).into_iter().find(|route| route.name == name)
+        Self { folder, written: None }
     }
 
     /// The last good versions of all routes of `file`, or of every file below it if it was a folder.
@@ -65,16 +60,24 @@ impl History {
                 text.push('\n');
             }
         }
+        // What an earlier run left of files that are gone would come back with the next broken file of that name.
+        let mut written = self.written.take().unwrap_or_else(|| on_disk(&self.folder));
         let mut outcome = Ok(());
-        for path in self.written.keys().filter(|path| !files.contains_key(*path)) {
-            outcome = outcome.and(remove(path));
-        }
-        for (path, text) in &files {
-            if self.written.get(path) != Some(text) {
-                outcome = outcome.and(write(path, text));
+        written.retain(|path, _| {
+            let removed = if files.contains_key(path) { Ok(()) } else { remove(path) };
+            let kept = removed.is_err() || files.contains_key(path);
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(removed);
+            kept
+        });
+        for (path, text) in files {
+            if written.get(&path) != Some(&text) {
+                match write(&path, &text) {
+                    Ok(()) => drop(written.insert(path, text)),
+                    Err(error) => outcome = outcome.and(Err(error)),
+                }
             }
         }
-        self.written = files.into_iter().collect();
+        self.written = Some(written);
         outcome
     }
 
@@ -84,6 +87,21 @@ impl History {
             Path::new(file).components().filter(|part| matches!(part, Component::Normal(_))).collect();
         (inside.file_name().is_some()).then(|| self.folder.join(inside))
     }
+}
+
+/// All files below a folder with their texts. What cannot be read is written again when it is due.
+fn on_disk(folder: &Path) -> HashMap<PathBuf, String> {
+    let (mut found, mut folders) = (HashMap::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                found.insert(path, text);
+            }
+        }
+    }
+    found
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -98,5 +116,44 @@ fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use routes::check::Checked;
+
+    use super::*;
+
+    /// Checks nothing: each text is one route's name.
+    struct Nothing;
+
+    impl RouteSource for Nothing {
+        fn read(&self) -> Checked {
+            Checked::default()
+        }
+
+        fn check_again(&self, _: &str, _: &str) -> Checked {
+            Checked::default()
+        }
+    }
+
+    #[test]
+    fn what_is_gone_goes_from_disk_too_even_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let old = folder.path().join("routes/old.toml");
+        std::fs::create_dir_all(old.parent().expect("has one")).expect("made");
+        std::fs::write(&old, "# of an earlier run").expect("written");
+        let mut history = History::new(folder.path().to_owned());
+        history.save(std::iter::empty()).expect("removable");
+        assert!(!old.exists());
+        assert!(history.routes(&Nothing, "routes/old.toml").is_empty());
+    }
+
+    #[test]
+    fn a_file_stays_below_the_folder_whatever_its_path() {
+        let history = History::new(PathBuf::from("/state/history"));
+        assert_eq!(history.place("../../etc/passwd"), Some(PathBuf::from("/state/history/etc/passwd")));
+        assert_eq!(history.place("/"), None);
     }
 }
