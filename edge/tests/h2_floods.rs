@@ -35,8 +35,8 @@ fn frames_that_bring_no_request_forward_end_in_goaway_11() {
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
         ("an unknown frame", frame(0xab, 0, 0, b"x")),
     ] {
-        // With the SETTINGS of the preface they are one more than a thousand.
-        assert_eq!(H2Wire::open(&edge).flood(&one, 1_000), Some(CALM), "{name}");
+        // Far more than a thousand: what is on its way must not cost the client the GOAWAY.
+        assert_eq!(H2Wire::open(&edge).flood(&one, 20_000), Some(CALM), "{name}");
     }
     let mut wire = H2Wire::open(&edge);
     wire.send(&frame(HEADERS, END_HEADERS, 1, &block(&request("POST", "/"))));

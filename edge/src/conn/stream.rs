@@ -16,7 +16,7 @@ use super::control::StreamFault;
 use super::facts::ConnFacts;
 use super::h1_body::BodyFault;
 use super::h1_guard::{H1Fault, H1Guard, Wants};
-use super::h2_guard::H2Guard;
+use super::h2_guard::{H2Fault, H2Guard};
 use super::linger::Linger;
 use super::pace::{Pace, PaceLimits};
 use super::timer::{Timer, now};
@@ -73,6 +73,7 @@ pub struct EdgeStream<S> {
     head_began: Option<Instant>,
     complete_since: Option<Instant>,
     idle_until: Option<Instant>,
+    discarded: usize,
     last_activity: Option<Instant>,
     request: Pace,
     response: Pace,
@@ -92,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             head_began: None,
             complete_since: None,
             idle_until: None,
+            discarded: 0,
             last_activity: None,
             request: Pace::default(),
             response: Pace::default(),
@@ -275,8 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
 
     fn poll_read_h2(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.facts.control.fault().is_some() {
-            // The accept loop says GOAWAY and ends the connection; nothing more is read until it does.
-            return Poll::Pending;
+            return self.poll_discard(context);
         }
         let Guard::H2(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
         let before = out.filled().len();
@@ -286,16 +287,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
             Poll::Pending => {
                 let Some(deadline) = guard.deadline() else { return Poll::Pending };
                 ready!(self.read_timer.poll(deadline, context));
-                guard.tick(now())
+                Err(H2Fault::HeadTimeout)
             }
         };
         match checked {
             Ok(()) => Poll::Ready(Ok(())),
             Err(fault) => {
                 self.facts.control.set_fault(fault.into());
-                Poll::Pending
+                self.poll_discard(context)
             }
         }
+    }
+
+    /// The request loop says GOAWAY and ends the connection. What a flood has sent meanwhile is thrown away, as far as that
+    /// is worth it: a socket closed with bytes unread is reset, and the reset takes the GOAWAY with it.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.discarded < DISCARD {
+            let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(poll_read_eof(Pin::new(&mut self.io), context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.discarded += read.filled().len();
+        }
+        Poll::Pending
     }
 }
 
@@ -316,6 +332,8 @@ enum Filled {
 
 /// Bytes of later requests that are kept while one is being answered.
 const HELD: usize = 16 * 1024;
+/// Bytes of a flood that are thrown away while it is told to go.
+const DISCARD: usize = 1024 * 1024;
 
 /// Many clients close TLS without `close_notify`. HTTP has its own framing, so that is an end like any other here.
 fn poll_read_eof<S: AsyncRead>(

@@ -79,7 +79,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for EdgeStream<S> {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let attempt = Pin::new(&mut this.io).poll_shutdown(context);
-        this.paced(attempt, 0, context)
+        ready!(this.paced(attempt, 0, context))?;
+        match this.guard {
+            Guard::H2(_) if this.facts.control.fault().is_some() => this.poll_discard(context),
+            Guard::H1(..) | Guard::H2(_) => Poll::Ready(Ok(())),
+        }
     }
 }
 
