@@ -32,6 +32,24 @@ fn edge(backend: &Backend) -> TestEdge {
     TestEdge::with_routes(&[("app.toml", &routes.concat())])
 }
 
+#[test]
+fn a_raw_wildcard_is_no_way_around_the_rules_of_a_name_below_it() {
+    let backend = Backend::echo();
+    let edge = TestEdge::with_routes(&[(
+        "app.toml",
+        &format!(
+            "[[route]]\nhost = \"a.x.test\"\npath = \"/admin/\"\nentrypoint = [\"http\"]\nrespond = {{ status = 403 }}\n\
+             [[route]]\nhost = \"*.x.test\"\npath_policy = \"raw\"\nentrypoint = [\"http\"]\nupstream = \"{}\"\n",
+            backend.url()
+        ),
+    )]);
+    assert_eq!(ask(&edge, "a.x.test", "/admin/s").0, 403);
+    for target in ["/x/..%2fadmin/s", "/admin%2fs", "/x/../admin/s"] {
+        assert_eq!(ask(&edge, "a.x.test", target).0, 400, "{target}");
+        assert_eq!(ask(&edge, "b.x.test", target).0, 200, "{target} where nothing depends on it");
+    }
+}
+
 /// Asks for exactly this target: the status and the first line that the server saw.
 fn ask(edge: &TestEdge, host: &str, target: &str) -> (u16, String) {
     let mut wire = Wire::http(edge);

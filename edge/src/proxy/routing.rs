@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use routes::path::Canonical;
-use routes::route::{PathPolicy, Route};
+use routes::route::Route;
 use routes::rule::{Headers, Request};
 use routes::table::Found;
 
@@ -94,7 +94,8 @@ fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Ro
     if !covered {
         return Err(Refusal::Misdirected.into());
     }
-    if route.path_policy == PathPolicy::Strict && !canonical.ambiguities.is_empty() && table.path_matters(&asked.host) {
+    // Of the host, not of the route: a raw wildcard must be no way around the rules of a name below it.
+    if !canonical.ambiguities.is_empty() && table.path_matters(&asked.host) {
         let detail =
             format!("The path has {}. A route may allow that with path_policy = \"raw\".", canonical.ambiguities);
         return Err(Routed::Refused(Refusal::AmbiguousPath, Some(detail)));
