@@ -96,15 +96,17 @@ const CLIENT_FAULTS: &[&str] = &[
     "pingora_core::protocols::http",
     "pingora_core::protocols::tls",
     "pingora_core::services::listening",
-    "pingora_proxy",
     "rustls",
 ];
+
+/// Writes whole heads at debug, credentials and cookies among them: only for those who name it.
+const HEADS: &str = "pingora_proxy=off";
 
 fn filter(level: &str) -> Result<EnvFilter, SetupError> {
     let base = base_level(level)?;
     let faults = if base >= LevelFilter::DEBUG { "debug" } else { "off" };
     let libraries = LIBRARIES.iter().map(|(target, level)| format!("{target}={level}"));
-    let faults = CLIENT_FAULTS.iter().map(|target| format!("{target}={faults}"));
+    let faults = CLIENT_FAULTS.iter().map(|target| format!("{target}={faults}")).chain([HEADS.to_owned()]);
     // What is asked for comes last and wins.
     let asked = std::iter::once(base.to_string()).chain(level.split(',').map(|one| one.trim().to_owned()));
     let all: Vec<String> = libraries.chain(faults).chain(asked).collect();
@@ -138,7 +140,8 @@ mod tests {
         let info = enabled("info");
         assert!(info("pingora_proxy=off") && info("pingora_core=warn") && info("info"));
         let debug = enabled("debug");
-        assert!(debug("pingora_proxy=debug") && debug("pingora_core=warn") && debug("debug"));
+        assert!(debug("rustls=debug") && debug("pingora_core=warn") && debug("debug"));
+        assert!(debug("pingora_proxy=off"), "it writes credentials at debug");
     }
 
     #[test]
