@@ -205,7 +205,7 @@ impl ProxyHttp for Edge {
         let fault = cx.conn.as_ref().and_then(|conn| conn.control.fault());
         let refusal = failure::refusal(error, fault);
         if let Some((pick, _)) = cx.pick.take() {
-            pick.done(failure::outcome(error), None, Some(&error.to_string()));
+            pick.done(failure::outcome(error, fault), None, Some(&error.to_string()));
         }
         tracing::debug!(request_id = cx.id, route = cx.route(), %error, "the request failed");
         if session.response_written().is_some_and(|head| !head.status.is_informational()) {

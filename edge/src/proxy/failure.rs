@@ -17,7 +17,7 @@ pub(super) fn refusal(error: &Error, fault: Option<StreamFault>) -> Refusal {
         _ => {}
     }
     match error.esource() {
-        ErrorSource::Upstream => match outcome(error) {
+        ErrorSource::Upstream => match outcome(error, None) {
             Outcome::ConnectFailed => Refusal::ConnectFailed,
             Outcome::TlsFailed => Refusal::UpstreamTls,
             Outcome::TimedOut => Refusal::UpstreamTimeout,
@@ -33,8 +33,11 @@ pub(super) fn refusal(error: &Error, fault: Option<StreamFault>) -> Refusal {
 }
 
 /// How the try of a server ended that failed with `error`.
-pub(super) fn outcome(error: &Error) -> Outcome {
+pub(super) fn outcome(error: &Error, fault: Option<StreamFault>) -> Outcome {
     use ErrorType as E;
+    if fault == Some(StreamFault::NoAnswer) {
+        return Outcome::TimedOut;
+    }
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, _) => Outcome::ClientClosed,
         (

@@ -126,7 +126,7 @@ pub(super) fn drop_heavy(head: &mut RequestHeader) {
 pub(super) fn connect_failed(session: &Session, cx: &mut Cx, metrics: &Metrics, mut error: Box<Error>) -> Box<Error> {
     let Some((pick, _)) = cx.pick.take() else { return error };
     let text = error.to_string();
-    pick.done(failure::outcome(&error), None, Some(&text));
+    pick.done(failure::outcome(&error, None), None, Some(&text));
     events::UpstreamConnectFailed { route: cx.route(), upstream: pick.server(), address: pick.address(), error: &text }
         .emit(metrics);
     cx.tried.add(&pick);
