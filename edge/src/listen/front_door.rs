@@ -118,7 +118,14 @@ impl FrontDoor {
     }
 
     fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
-        match self.shared.caps.admit(peer.ip(), Instant::now()) {
+        let admitted = self.shared.caps.admit().and_then(|mut permit| {
+            // Behind a PROXY header the peer is the proxy, of whom all clients would be one.
+            if !self.names_clients(peer.ip()) {
+                permit.of(peer.ip(), Instant::now())?;
+            }
+            Ok(permit)
+        });
+        match admitted {
             Ok(permit) => {
                 let door = Arc::clone(self);
                 // Boxed: a task keeps its future twice over, and an idle connection should be small.
@@ -134,12 +141,16 @@ impl FrontDoor {
         }
     }
 
+    /// Whether connections of this peer begin with a header that names their client.
+    fn names_clients(&self, peer: IpAddr) -> bool {
+        self.entrypoint.proxy_protocol && self.trusts(peer)
+    }
+
     fn refused(&self, client: IpAddr, reason: events::CapReason) {
         events::ConnectionRefused { entrypoint: &self.entrypoint.name, client, reason }.emit(&self.shared.metrics);
     }
 
-    async fn connection(&self, mut socket: TcpStream, peer: SocketAddr, permit: Permit) {
-        let _permit = permit;
+    async fn connection(&self, mut socket: TcpStream, peer: SocketAddr, mut permit: Permit) {
         let metrics = &self.shared.metrics;
         let _open = events::ConnectionOpened { entrypoint: &self.entrypoint.name, client: peer.ip() }.emit(metrics);
         // Answers are small and wanted at once; an error means that the client is gone, which the first read tells.
@@ -149,10 +160,16 @@ impl FrontDoor {
         let client = match tokio::time::timeout_at(deadline, self.client(&mut socket, peer)).await {
             Ok(Ok(client)) => client,
             Ok(Err(fault)) => {
-                return tracing::debug!(entrypoint = &*self.entrypoint.name, %peer, %fault, "PROXY header refused");
+                tracing::debug!(entrypoint = &*self.entrypoint.name, %peer, %fault, "PROXY header refused");
+                return self.refused(peer.ip(), events::CapReason::ProxyHeader);
             }
-            Err(_) => return self.tls_refused(peer.ip(), &TlsEnd::Timeout),
+            Err(_) => return self.refused(peer.ip(), events::CapReason::ProxyHeader),
         };
+        if self.names_clients(peer.ip())
+            && let Err(fault) = permit.of(client.ip(), began)
+        {
+            return self.refused(client.ip(), cap_reason(fault));
+        }
         let Some(config) = &self.entrypoint.tls else {
             return Box::pin(self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1)).await;
         };

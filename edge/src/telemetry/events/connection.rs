@@ -53,6 +53,8 @@ pub enum CapReason {
     Global,
     /// The process is short of file descriptors.
     Descriptors,
+    /// The PROXY header is missing, malformed, late, or of a peer that is not trusted.
+    ProxyHeader,
 }
 
 impl CapReason {
@@ -63,6 +65,7 @@ impl CapReason {
             Self::ClientHandshakeRate => "client_handshake_rate",
             Self::Global => "global_connections",
             Self::Descriptors => "descriptors",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }
@@ -88,6 +91,12 @@ impl ConnectionRefused<'_> {
         match self.reason {
             CapReason::ClientConnections | CapReason::ClientHandshakeRate => {
                 tracing::debug!(entrypoint, %client, reason, "connection refused");
+            }
+            CapReason::ProxyHeader => {
+                if let Some(suppressed) = metrics.throttles().cap.admit(Instant::now()) {
+                    tracing::warn!(entrypoint, %client, reason, suppressed,
+                        "connection refused: no good PROXY header; is the peer in trusted_proxies?");
+                }
             }
             CapReason::Global | CapReason::Descriptors => {
                 if let Some(suppressed) = metrics.throttles().cap.admit(Instant::now()) {
