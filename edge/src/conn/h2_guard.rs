@@ -55,14 +55,17 @@ pub struct H2Guard {
     inbound: Frames,
     outbound: Frames,
     count: u32,
-    /// WINDOW_UPDATE frames that answer DATA of ours and are therefore free.
+    /// Frames that answer DATA of ours and are therefore free: two WINDOW_UPDATEs and one PING each (gRPC measures so).
     credit: u32,
+    resets: u32,
     window_began: Option<Instant>,
     block_began: Option<Instant>,
 }
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
@@ -107,6 +110,7 @@ impl H2Guard {
             outbound: Frames::default(),
             count: 0,
             credit: 0,
+            resets: 0,
             window_began: None,
             block_began: None,
         }
@@ -132,8 +136,8 @@ impl H2Guard {
         while let Some((frame, rest)) = self.outbound.next(output) {
             output = rest;
             if frame.kind == DATA && frame.length > 0 {
-                // One update for the stream and one for the connection.
-                self.credit = self.credit.saturating_add(2);
+                // Bounded: nobody saves up for a flood.
+                self.credit = (self.credit + 3).min(self.limits.idle_frames);
             }
         }
     }
@@ -158,10 +162,18 @@ impl H2Guard {
 
     fn count_frame(&mut self, frame: Frame, now: Instant) -> Result<(), H2Fault> {
         match frame.kind {
-            HEADERS => self.block_began = Some(now),
+            HEADERS => {
+                self.block_began = Some(now);
+                // A request: what was counted before it has brought something. Resets are counted on.
+                self.count = self.resets;
+            }
             DATA if frame.length > 0 => self.block_began = None,
             CONTINUATION if self.block_began.is_some() && frame.length > 0 => {}
-            WINDOW_UPDATE if self.credit > 0 => self.credit -= 1,
+            WINDOW_UPDATE | PING if self.credit > 0 => self.credit -= 1,
+            RST_STREAM => {
+                self.resets += 1;
+                return self.count_idle(now);
+            }
             _ => return self.count_idle(now),
         }
         Ok(())
@@ -170,7 +182,10 @@ impl H2Guard {
     fn count_idle(&mut self, now: Instant) -> Result<(), H2Fault> {
         match self.window_began {
             Some(began) if now.duration_since(began) < self.limits.window => self.count += 1,
-            _ => (self.window_began, self.count) = (Some(now), 1),
+            _ => {
+                (self.window_began, self.count) = (Some(now), 1);
+                self.resets = self.resets.min(1);
+            }
         }
         if self.count > self.limits.idle_frames { Err(H2Fault::FrameFlood) } else { Ok(()) }
     }
@@ -229,7 +244,16 @@ mod tests {
             guard.sent(&frame(0, 0, 100));
             assert_eq!(times(&mut guard, now, &frame(8, 0, 4), 2), Ok(()));
         }
-        assert_eq!(times(&mut guard, now, &frame(8, 0, 4), 1_001), Err(H2Fault::FrameFlood));
+        assert_eq!(times(&mut guard, now, &frame(8, 0, 4), 2_001), Err(H2Fault::FrameFlood));
+    }
+
+    #[test]
+    fn a_request_starts_the_count_again_but_not_that_of_resets() {
+        let (mut guard, now) = opened();
+        let busy = [frame(1, 5, 20), frame(6, 0, 8), frame(8, 0, 4)].concat();
+        assert_eq!(times(&mut guard, now, &busy, 50_000), Ok(()));
+        let rapid = [frame(1, 5, 20), frame(3, 0, 4)].concat();
+        assert_eq!(times(&mut guard, now, &rapid, 1_001), Err(H2Fault::FrameFlood));
     }
 
     #[test]
@@ -249,7 +273,7 @@ mod tests {
             let (mut guard, now) = opened();
             guard.received(&bytes[..cut], now).expect("few frames");
             guard.received(&bytes[cut..], now).expect("few frames");
-            assert_eq!(guard.count, 3, "at {cut}");
+            assert_eq!(guard.count, 2, "the frames since the request, at {cut}");
             assert!(!guard.inbound.inside_frame(), "at {cut}");
         }
     }
