@@ -4,8 +4,8 @@
 //! start with ten thousand names makes none.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use certs::local_ca::{self, LocalCa};
 use certs::{Entry, Store};
@@ -20,15 +20,20 @@ pub struct Chooser {
     local: LocalCa,
     default: Option<String>,
     made: Mutex<HashMap<Box<str>, Arc<Entry>>>,
+    nearest_asked: Mutex<Option<Instant>>,
 }
 
 /// Leafs of the local authority that are kept. Wildcard routes let clients invent names; those are made again.
 const KEPT: usize = 10_000;
+/// How often a name is guessed, at the most.
+const NEAREST_EVERY: Duration = Duration::from_millis(100);
+/// Longer names than this are nobody's slip.
+const LONGEST_GUESS: usize = 64;
 
 impl Chooser {
     /// Chooses among `store` and `local`; `default` is the name whose certificate clients without a known name get.
     pub fn new(live: Arc<Live>, store: Arc<Store>, local: LocalCa, default: Option<String>) -> Arc<Self> {
-        Arc::new(Self { live, store, local, default, made: Mutex::default() })
+        Arc::new(Self { live, store, local, default, made: Mutex::default(), nearest_asked: Mutex::default() })
     }
 
     /// The root that clients of the local authority are to trust, as PEM.
@@ -45,24 +50,41 @@ impl Chooser {
     }
 
     fn local(&self, name: &str, now: SystemTime) -> Option<Arc<Entry>> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = made.get(name).filter(|entry| !local_ca::due(entry.validity(), now)) {
+        if let Some(entry) = self.made().get(name).filter(|entry| !local_ca::due(entry.validity(), now)) {
             return Some(Arc::clone(entry));
         }
-        if made.len() >= KEPT {
-            made.clear();
-        }
-        match self.local.issue(name, now) {
-            Ok(entry) => {
-                let entry = Arc::new(entry);
-                made.insert(name.into(), Arc::clone(&entry));
-                Some(entry)
-            }
+        // Signed outside of the lock: clients of a wildcard invent names, and the handshakes of others must not wait.
+        let entry = match self.local.issue(name, now) {
+            Ok(entry) => Arc::new(entry),
             Err(error) => {
                 tracing::debug!(name, %error, "no certificate of the local authority");
-                None
+                return None;
             }
+        };
+        let mut made = self.made();
+        if made.len() >= KEPT {
+            // Any few: to forget all would have all signed again at once.
+            let some: Vec<_> = made.keys().take(KEPT / 10).cloned().collect();
+            made.retain(|name, _| !some.contains(name));
         }
+        made.insert(name.into(), Arc::clone(&entry));
+        Some(entry)
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Entry>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name that was most likely meant. Only now and then: it costs more than a handshake, and is told as rarely.
+    fn nearest(&self, name: &str) -> Option<String> {
+        let now = Instant::now();
+        let mut asked = self.nearest_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|last| now.duration_since(last) < NEAREST_EVERY) || name.len() > LONGEST_GUESS {
+            return None;
+        }
+        *asked = Some(now);
+        drop(asked);
+        self.live.current().table.nearest(name).map(str::to_owned)
     }
 }
 
@@ -73,7 +95,7 @@ impl Certificates for Chooser {
         match (sni, &self.default) {
             (Some(name), _) if table.serves(name) || table.serves_any() => self.serve(name),
             (_, Some(default)) => self.serve(default),
-            (Some(name), None) => Choice::UnknownName { nearest: table.nearest(name).map(str::to_owned) },
+            (Some(name), None) => Choice::UnknownName { nearest: self.nearest(name) },
             (None, None) => Choice::NoName,
         }
     }
