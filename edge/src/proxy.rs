@@ -109,7 +109,7 @@ impl ProxyHttp for Edge {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         cx: &mut Cx,
@@ -119,8 +119,14 @@ impl ProxyHttp for Edge {
         if let Some(watch) = &cx.body {
             watch.came(bytes);
             if end {
+                watch.ended();
+            } else if bytes > 0 && upstream_request::is_grpc(session.req_header()) {
+                // Behind its first message a stream may be quiet for as long as both sides like.
                 watch.settle();
             }
+        }
+        if let Some(conn) = &cx.conn {
+            conn.control.took(bytes);
         }
         let limit = cx.site.as_ref().and_then(|site| site.route.limits.body);
         if limit.is_some_and(|limit| cx.request_bytes > limit) {
@@ -257,10 +263,8 @@ impl Edge {
             Some(Ok(id)) => id.to_owned(),
             Some(Err(_)) | None => request_id::next(),
         };
-        if let Some(watch) = &cx.body
-            && !session.as_downstream_mut().is_body_done()
-            && !upstream_request::is_grpc(session.req_header())
-        {
+        cx.has_body = !session.as_downstream_mut().is_body_done();
+        if let Some(watch) = cx.body.as_ref().filter(|_| cx.has_body) {
             watch.expect();
         }
     }

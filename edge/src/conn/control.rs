@@ -59,6 +59,8 @@ pub struct Control {
     faulted: Notify,
     /// Milliseconds that the answer may take to begin once the request is complete; 0 while none is awaited.
     answer_within: AtomicU64,
+    received: AtomicU64,
+    taken: AtomicU64,
 }
 
 impl Control {
@@ -102,6 +104,21 @@ impl Control {
             0 => None,
             millis => Some(Duration::from_millis(millis)),
         }
+    }
+
+    /// So many bytes of bodies came in all, on HTTP/2.
+    pub(super) fn received(&self, total: u64) {
+        self.received.store(total, Relaxed);
+    }
+
+    /// So many bytes of a body were taken by the request logic.
+    pub fn took(&self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Whether bytes of bodies came that nobody has taken yet.
+    pub fn has_backlog(&self) -> bool {
+        self.received.load(Relaxed) > self.taken.load(Relaxed)
     }
 
     /// Marks the connection idle since `millis` of whatever clock the caller compares with.

@@ -58,6 +58,7 @@ pub struct H2Guard {
     /// Frames that answer DATA of ours and are therefore free: two WINDOW_UPDATEs and one PING each (gRPC measures so).
     credit: u32,
     resets: u32,
+    data: u64,
     window_began: Option<Instant>,
     block_began: Option<Instant>,
 }
@@ -69,6 +70,7 @@ const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`
 const PREFACE: usize = 24;
 
@@ -111,6 +113,7 @@ impl H2Guard {
             count: 0,
             credit: 0,
             resets: 0,
+            data: 0,
             window_began: None,
             block_began: None,
         }
@@ -142,6 +145,11 @@ impl H2Guard {
         }
     }
 
+    /// Bytes of bodies that came or have begun to come.
+    pub fn data(&self) -> u64 {
+        self.data
+    }
+
     /// When a look is due although no byte came; nothing while no header block is open.
     pub fn deadline(&self) -> Option<Instant> {
         self.block_began.map(|began| began + self.limits.head)
@@ -167,7 +175,11 @@ impl H2Guard {
                 // A request: what was counted before it has brought something. Resets are counted on.
                 self.count = self.resets;
             }
-            DATA if frame.length > 0 => self.block_began = None,
+            DATA if frame.length > 0 => {
+                self.block_began = None;
+                // Padding is not handed on: counted, it would never be taken.
+                self.data += if frame.flags & PADDED == 0 { frame.length as u64 } else { 0 };
+            }
             CONTINUATION if self.block_began.is_some() && frame.length > 0 => {}
             WINDOW_UPDATE | PING if self.credit > 0 => self.credit -= 1,
             RST_STREAM => {

@@ -283,7 +283,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EdgeStream<S> {
         let before = out.filled().len();
         let checked = match poll_read_eof(Pin::new(&mut self.io), context, out) {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => guard.received(&out.filled()[before..], now()),
+            Poll::Ready(Ok(())) => {
+                let checked = guard.received(&out.filled()[before..], now());
+                self.facts.control.received(guard.data());
+                checked
+            }
             Poll::Pending => {
                 let Some(deadline) = guard.deadline() else { return Poll::Pending };
                 ready!(self.read_timer.poll(deadline, context));

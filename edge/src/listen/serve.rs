@@ -206,7 +206,7 @@ impl Serving<'_> {
                 biased;
                 _ = serving => {}
                 // Dropping the session resets the stream.
-                fault = body.stalled(&limits) => refuse.note(&conn, StreamFault::SlowRequest(fault)),
+                fault = body.stalled(&limits, || conn.control.has_backlog()) => refuse.note(&conn, fault),
             }
         }
     }

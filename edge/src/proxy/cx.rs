@@ -27,6 +27,8 @@ pub struct Cx {
     pub conn: Option<Arc<ConnFacts>>,
     /// The watch over its body, on HTTP/2.
     pub body: Option<Arc<BodyWatch>>,
+    /// Whether a body is still to come when its head has been read.
+    pub has_body: bool,
     /// Its name in logs.
     pub id: String,
     /// What it asks for.
@@ -68,6 +70,7 @@ impl Cx {
             began: Instant::now(),
             conn: None,
             body: None,
+            has_body: false,
             id: String::new(),
             asked: Asked::default(),
             site: None,

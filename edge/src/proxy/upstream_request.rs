@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::header;
 use pingora::http::RequestHeader;
+use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
@@ -17,6 +18,10 @@ use crate::upstream::{Pick, Pool};
 
 /// How long a WebSocket may be silent; its stream enforces it for both directions together.
 const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
+/// How long a long body may take to a server on HTTP/2; client and watch have finer limits meanwhile.
+const WHILE_SENDING: Duration = Duration::from_secs(6 * 3600);
+/// Bodies up to so many bytes fit into the windows and buffers on their way.
+const SHORT: u64 = 64 * 1024;
 
 /// Picks a server and says how it is to be reached.
 ///
@@ -31,22 +36,35 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
     let head = session.req_header();
     let upgrade = head.headers.contains_key(header::UPGRADE);
     let mut peer = if upgrade { pick.peer_for_upgrade() } else { pick.peer() };
-    let control = cx.conn.as_ref().filter(|_| !session.is_http2()).map(|conn| &conn.control);
-    peer.options.read_timeout = Some(match control {
+    if let Some(conn) = cx.conn.as_ref().filter(|_| !session.is_http2()) {
+        conn.control.await_answer(timeouts.first_byte);
+    }
+    if let Some(watch) = &cx.body {
+        watch.await_answer(timeouts.first_byte);
+    }
+    let waits_for_body = cx.has_body && peer.options.alpn != ALPN::H1 && !is_short(head);
+    let long = timeouts.idle.max(timeouts.first_byte);
+    peer.options.read_timeout = Some(match session.is_http2() {
+        // On an HTTP/2 connection to a server the engine's limit runs from the head on, beside the upload.
+        _ if waits_for_body => WHILE_SENDING,
         // The stream of the client gives up when no answer begins; this is the silence allowed within one.
-        Some(control) => {
-            control.await_answer(timeouts.first_byte);
-            if upgrade { WEBSOCKET_IDLE } else { timeouts.idle.max(timeouts.first_byte) }
-        }
-        // On HTTP/2 the engine has one limit for both. Streams that say so may be silent for longer within.
-        None if is_stream(head) => timeouts.idle.max(timeouts.first_byte),
-        None => timeouts.first_byte,
+        false if upgrade => WEBSOCKET_IDLE,
+        false => long,
+        // For clients on HTTP/2 the engine has one limit for both. Streams that say so may be silent for longer within.
+        true if is_stream(head) => long,
+        true => timeouts.first_byte,
     });
     let now = Instant::now();
     (cx.upstream, cx.asked_at, cx.connected) = (Some(pick.address()), Some(now), None);
     cx.attempts += 1;
     cx.pick = Some((pick, now));
     Ok(peer)
+}
+
+/// Whether the body is sure to be sent in no time.
+fn is_short(head: &RequestHeader) -> bool {
+    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: u64| length <= SHORT)
 }
 
 /// The next server. Names are looked up in the background: only the first request of a new route may come too early.
