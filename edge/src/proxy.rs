@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod asked;
+mod client;
 pub mod cx;
 mod failure;
 mod files;
@@ -16,12 +17,15 @@ mod routed;
 mod routing;
 mod upstream_request;
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -54,6 +58,8 @@ pub struct Edge {
     pub draining: Arc<AtomicBool>,
     /// Open ACME challenges.
     pub http01: Arc<dyn Http01>,
+    /// Whose forwarding headers are believed, by entrypoint.
+    pub trusted_proxies: HashMap<String, Arc<[IpNet]>>,
     /// Counts.
     pub metrics: Metrics,
     /// Writes one line a request.
@@ -263,9 +269,19 @@ impl Edge {
             Some(Ok(id)) => id.to_owned(),
             Some(Err(_)) | None => request_id::next(),
         };
+        cx.client = self.client(session, cx);
         cx.has_body = !session.as_downstream_mut().is_body_done();
         if let Some(watch) = cx.body.as_ref().filter(|_| cx.has_body) {
             watch.expect();
         }
+    }
+
+    /// Who asked, as far as trusted proxies tell.
+    fn client(&self, session: &Session, cx: &Cx) -> Option<IpAddr> {
+        let conn = cx.conn.as_ref()?;
+        let trusted = self.trusted_proxies.get(&*conn.entrypoint).filter(|_| conn.trusted_peer);
+        let values = session.req_header().headers.get_all("x-forwarded-for").iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        Some(trusted.map_or(conn.client.ip(), |trusted| client::of(conn.client.ip(), texts, trusted)))
     }
 }

@@ -115,6 +115,21 @@ fn a_trusted_proxy_is_believed_and_named_itself() {
 }
 
 #[test]
+fn rules_and_the_log_see_the_client_behind_a_trusted_proxy() {
+    let routes = "[[route]]\nhost = \"app.test\"\nrespond = \"all\"\n\
+                  [[route]]\nname = \"inner\"\nhost = \"app.test\"\nclient_ip = [\"127.0.0.0/8\"]\nrespond = \"inner\"\n";
+    for (config, outer) in [(trusting("127.0.0.0/8"), "all"), (PLAIN.to_owned(), "inner")] {
+        let edge = TestEdge::with_config(&config, &[("app.toml", routes)]);
+        assert_eq!(edge.https("https://app.test/own", &[]).text(), "inner");
+        let answer = edge.https("https://app.test/far", &["--header", "X-Forwarded-For: 127.0.0.9, 203.0.113.9"]);
+        assert_eq!(answer.text(), outer, "{}", answer.said);
+        if outer == "all" {
+            edge.logs("\"client\":\"203.0.113.9\"");
+        }
+    }
+}
+
+#[test]
 fn a_proxy_that_is_not_trusted_is_a_stranger() {
     let backend = Backend::echo();
     let edge = edge(&trusting("192.0.2.0/24"), &backend);

@@ -196,11 +196,16 @@ impl Core {
         Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf, draining: Arc::default() })
     }
 
-    fn engine(&self, metrics: &Metrics, access_log: &AccessLog) -> Arc<HttpProxy<Edge>> {
+    fn engine(&self, config: &Config, metrics: &Metrics, access_log: &AccessLog) -> Arc<HttpProxy<Edge>> {
         let edge = Edge {
             live: Arc::clone(&self.live),
             draining: Arc::clone(&self.draining),
             http01: Arc::new(Answers(self.challenges.clone())),
+            trusted_proxies: config
+                .entrypoints
+                .iter()
+                .map(|entrypoint| (entrypoint.name.clone(), entrypoint.trusted_proxies.clone().into()))
+                .collect(),
             metrics: metrics.clone(),
             access_log: access_log.clone(),
         };
@@ -214,7 +219,7 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
     let mut signals = Signals::new().map_err(|error| RunError::System { what: "signal handlers", error })?;
     let core = Core::start(&parts).await?;
     let Parts { config, state, metrics, data, control, bound, access_log, fit } = parts;
-    let engine = core.engine(&metrics, &access_log);
+    let engine = core.engine(&config, &metrics, &access_log);
     let (stop, stopping) = watch::channel(false);
     let open = OpenConns::new(Instant::now());
     let shared = Arc::new(Shared {

@@ -1,6 +1,6 @@
 //! What one request carries from phase to phase: the world it sees, what it asks for, and what became of it so far.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -27,6 +27,8 @@ pub struct Cx {
     pub conn: Option<Arc<ConnFacts>>,
     /// The watch over its body, on HTTP/2.
     pub body: Option<Arc<BodyWatch>>,
+    /// Who asked, as far as trusted proxies tell; known from the first phase on.
+    pub client: Option<IpAddr>,
     /// Whether a body is still to come when its head has been read.
     pub has_body: bool,
     /// Its name in logs.
@@ -70,6 +72,7 @@ impl Cx {
             began: Instant::now(),
             conn: None,
             body: None,
+            client: None,
             has_body: false,
             id: String::new(),
             asked: Asked::default(),

@@ -3,7 +3,7 @@
 //! Backends believe these headers, so a stranger's are dropped before ours are set (RFC 7239; the names below are those
 //! that real backends read). Values that the edge sets come from the connection alone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::HeaderName;
 use pingora::http::RequestHeader;
@@ -62,8 +62,10 @@ const NOT_NOMINABLE: &[&str] =
 /// What the forwarding headers of one request say.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The client of this connection.
-    pub client: SocketAddr,
+    /// The other end of this connection.
+    pub peer: IpAddr,
+    /// Who asked: the peer, or whom trusted proxies name.
+    pub client: IpAddr,
     /// Whether what the TCP peer says of earlier hops is believed.
     pub trusted_peer: bool,
     /// `http` or `https`, as the client spoke it.
@@ -91,13 +93,13 @@ pub fn nominates_protected(head: &RequestHeader) -> bool {
 /// Drops what the client may not say and sets what the edge says.
 pub fn rewrite(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result<()> {
     strip(head, origin.trusted_peer);
-    let client = origin.client.ip().to_canonical();
+    let (peer, client) = (origin.peer.to_canonical(), origin.client.to_canonical());
     let mut chain = String::new();
     for earlier in head.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()) {
         chain.push_str(earlier);
         chain.push_str(", ");
     }
-    chain.push_str(&client.to_string());
+    chain.push_str(&peer.to_string());
     head.insert_header("X-Forwarded-For", chain)?;
     if !head.headers.contains_key("x-real-ip") {
         head.insert_header("X-Real-IP", client.to_string())?;
@@ -111,13 +113,13 @@ pub fn rewrite(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result
     if !head.headers.contains_key("x-forwarded-port") {
         head.insert_header("X-Forwarded-Port", origin.port.to_string())?;
     }
-    head.append_header("Forwarded", forwarded(client, origin))?;
+    head.append_header("Forwarded", forwarded(peer, origin))?;
     Ok(())
 }
 
 /// One element of RFC 7239. The host is quoted: it may hold a colon, and it cannot hold a quote.
-fn forwarded(client: IpAddr, origin: &Origin<'_>) -> String {
-    match client {
+fn forwarded(peer: IpAddr, origin: &Origin<'_>) -> String {
+    match peer {
         IpAddr::V4(client) => format!("for={client};host=\"{}\";proto={}", origin.host, origin.scheme),
         IpAddr::V6(client) => format!("for=\"[{client}]\";host=\"{}\";proto={}", origin.host, origin.scheme),
     }
@@ -171,7 +173,8 @@ mod tests {
     }
 
     const ORIGIN: Origin<'static> = Origin {
-        client: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)), 5),
+        peer: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+        client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
         trusted_peer: false,
         scheme: "https",
         host: "app.example:8443",
@@ -209,7 +212,9 @@ mod tests {
             ("X-Forwarded-For", "198.51.100.2"),
             ("X-Forwarded-Proto", "http"),
         ]);
-        rewrite(&mut head, &Origin { trusted_peer: true, ..ORIGIN }).expect("valid");
+        let client = "203.0.113.9".parse().expect("an address");
+        rewrite(&mut head, &Origin { client, trusted_peer: true, ..ORIGIN }).expect("valid");
+        assert_eq!(get(&head, "x-real-ip"), ["203.0.113.9"]);
         assert_eq!(get(&head, "x-forwarded-for"), ["203.0.113.9, 198.51.100.2, 192.0.2.7"]);
         assert_eq!(get(&head, "x-forwarded-proto"), ["http"]);
     }
@@ -259,9 +264,9 @@ mod tests {
 
     #[test]
     fn an_ipv6_client_is_quoted() {
-        let client = "[2001:db8::1]:9".parse().expect("an address");
+        let client = "2001:db8::1".parse().expect("an address");
         let mut head = head(&[]);
-        rewrite(&mut head, &Origin { client, ..ORIGIN }).expect("valid");
+        rewrite(&mut head, &Origin { client, peer: client, ..ORIGIN }).expect("valid");
         assert!(get(&head, "forwarded")[0].starts_with("for=\"[2001:db8::1]\";"));
         assert_eq!(get(&head, "x-forwarded-for"), ["2001:db8::1"]);
     }

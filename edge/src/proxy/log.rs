@@ -35,7 +35,7 @@ impl Edge {
             time: Timestamp::now().checked_sub(elapsed).unwrap_or_default(),
             request_id: &cx.id,
             entrypoint: &conn.entrypoint,
-            client: conn.client.ip(),
+            client: cx.client.unwrap_or(conn.client.ip()),
             method: head.method.as_str(),
             host: cx.asked.authority.as_bytes(),
             path: cx.asked.path.as_bytes(),

@@ -76,7 +76,7 @@ fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Ro
         method: &asked.method,
         query: asked.query.as_deref().unwrap_or_default(),
         headers: &Fields(&session.req_header().headers),
-        client: conn.client.ip(),
+        client: cx.client.unwrap_or(conn.client.ip()),
     });
     let route = match found {
         Found::Route(route) => route,

@@ -103,7 +103,8 @@ pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
     let scheme = conn.scheme();
     let default_port = if scheme == "https" { 443 } else { 80 };
     let origin = Origin {
-        client: conn.client,
+        peer: conn.client.ip(),
+        client: cx.client.unwrap_or(conn.client.ip()),
         trusted_peer: conn.trusted_peer,
         scheme,
         host: &cx.asked.authority,
