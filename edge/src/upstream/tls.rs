@@ -186,6 +186,22 @@ impl Profile {
     }
 }
 
+impl Tls {
+    /// A digest of what stands in the files it names now; none if it names none. Only good for comparing with another
+    /// of the same process. Blocks.
+    pub fn files_digest(&self) -> Option<u64> {
+        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        let mut files = self.ca_file.iter().chain(client).peekable();
+        files.peek()?;
+        let mut hasher = DefaultHasher::new();
+        for path in files {
+            // Why a file cannot be read is for the pool to say.
+            fs::read(path).ok().hash(&mut hasher);
+        }
+        Some(hasher.finish())
+    }
+}
+
 /// A file's certificates, with the file's name for errors.
 struct Certificates {
     path: PathBuf,
