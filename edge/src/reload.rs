@@ -253,7 +253,10 @@ fn take_failed(checked: &mut Checked, failed: Vec<Rejected>) {
 
 /// Whether a load would change nothing of what serves, nor where it is written.
 fn is_same(before: &Snapshot, sites: &[Arc<Site>]) -> bool {
-    let same = |site: &Arc<Site>| before.named(&site.route.name).is_some_and(|old| *old.route == *site.route);
+    let same = |site: &Arc<Site>| {
+        let old = before.named(&site.route.name);
+        old.is_some_and(|old| old.files_digest == site.files_digest && *old.route == *site.route)
+    };
     before.sites().count() == sites.len() && sites.iter().all(same)
 }
 
@@ -267,7 +270,7 @@ fn compare(before: &Snapshot, sites: &[Arc<Site>]) -> Outcome {
     for site in sites {
         match before.named(&site.route.name) {
             None => outcome.added.push(site.route.name.clone()),
-            Some(old) if !old.route.same_as(&site.route) => outcome.changed.push(site.route.name.clone()),
+            Some(old) if !old.same_as(site) => outcome.changed.push(site.route.name.clone()),
             Some(_) => {}
         }
     }

@@ -24,6 +24,9 @@ pub struct Site {
     pub route: Arc<Route>,
     /// What answers.
     pub serve: Serve,
+    /// Of the files beside the route's own that were read for it, if there are any: they may change although the route
+    /// does not.
+    pub files_digest: Option<u64>,
     /// What it counts.
     pub metrics: RouteMetrics,
 }
@@ -88,6 +91,11 @@ impl Snapshot {
 }
 
 impl Site {
+    /// Whether the other does the same under the same name, wherever it stands.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.files_digest == other.files_digest && self.route.same_as(&other.route)
+    }
+
     /// The servers, if it has any.
     pub fn pool(&self) -> Option<&Pool> {
         match &self.serve {

@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod process;
 }
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,6 +183,30 @@ fn a_server_over_tls_is_verified_by_its_own_ca_and_its_name() {
         }
     }
     assert!(edge.metric_sum("edge_refusals_total", &["reason=\"upstream_tls\""]) >= 6.0);
+}
+
+#[test]
+fn an_authority_that_is_replaced_in_its_file_is_taken_up_by_a_reload_and_only_then_is_the_pool_new() {
+    let (server, other) = (tls_server(), tls_server());
+    let root = |edge: &TestEdge| edge.path("state/local-ca/root.pem");
+    let url = format!("https://{}", server.address("https"));
+    let text = route(&format!("servers = \"{url}\"\ntls = {{ ca_file = \"ca.pem\", server_name = \"app.test\" }}"));
+    let ca = fs::read_to_string(root(&other)).expect("readable");
+    let edge = TestEdge::start(|_| {
+        [("routes/app.toml", text.as_str()), ("ca.pem", ca.as_str()), ("edge.toml", PLAIN)]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .to_vec()
+    });
+    assert_eq!(get(&edge, &[]).status, 502);
+    edge.write_route("b.toml", "[[route]]\nhost = \"b.test\"\nrespond = \"b\"\n");
+    edge.reload().success();
+    let row = || edge.row("upstreams", "route", "app.test").expect("it is listed");
+    assert!(row()["last_error"].is_object(), "nothing of it changed, so its pool is still the same: {}", row());
+    fs::copy(root(&server), edge.path("ca.pem")).expect("copied");
+    let said = edge.reload().success();
+    assert!(said.contains("changed  app.test"), "{said}");
+    assert_eq!(get(&edge, &[]).text(), "inner");
+    assert!(row()["last_error"].is_null(), "{}", row());
 }
 
 #[test]

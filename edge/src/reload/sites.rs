@@ -44,28 +44,26 @@ impl Builder {
     }
 
     fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, BuildError> {
-        let old = before.named(&route.name).filter(|old| old.route.same_as(route) && !reads_files(route));
-        if let Some(old) = old {
+        let settings = match &route.target {
+            Target::Upstream(upstream) => Some(upstream_settings(upstream, &self.folder)),
+            Target::Files(_) | Target::Redirect(_) | Target::Respond(_) => None,
+        };
+        // Read before the pool reads them: an edit in between is seen as a change by the next load.
+        let files_digest = settings.as_ref().and_then(|settings| settings.tls.files_digest());
+        let is_same = |old: &&Arc<Site>| old.files_digest == files_digest && old.route.same_as(route);
+        if let Some(old) = before.named(&route.name).filter(is_same) {
             // Its place in the file may have moved.
             let (serve, metrics) = (old.serve.clone(), old.metrics.clone());
-            return Ok(Arc::new(Site { route: Arc::clone(route), serve, metrics }));
+            return Ok(Arc::new(Site { route: Arc::clone(route), serve, files_digest, metrics }));
         }
         let counters = metrics.route(&route.name);
-        let serve = match &route.target {
-            Target::Upstream(upstream) => {
-                let settings = upstream_settings(upstream, &self.folder);
-                Serve::Upstream(Pool::build(settings, &self.dns, &self.roots, &counters)?)
-            }
-            Target::Files(files) => Serve::Files(resolve(&self.folder, &files.root)),
-            Target::Redirect(_) | Target::Respond(_) => Serve::Itself,
+        let serve = match (&route.target, settings) {
+            (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.dns, &self.roots, &counters)?),
+            (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
+            (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };
-        Ok(Arc::new(Site { route: Arc::clone(route), serve, metrics: counters }))
+        Ok(Arc::new(Site { route: Arc::clone(route), serve, files_digest, metrics: counters }))
     }
-}
-
-/// Whether files beside the route's own decide how it is served: they may have changed although the route did not.
-fn reads_files(route: &Route) -> bool {
-    matches!(&route.target, Target::Upstream(upstream) if upstream.tls.ca_file.is_some() || upstream.tls.client.is_some())
 }
 
 fn rejected(route: &Route, error: &BuildError) -> Rejected {
