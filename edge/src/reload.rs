@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use routes::check::{Checked, Rejected};
 use routes::fault::{self, Fault};
 use routes::route::Issuer;
@@ -79,12 +80,10 @@ pub struct Reloader {
     metrics: Metrics,
     redirects: HashMap<String, u16>,
     wanted: watch::Sender<Arc<[String]>>,
-    state: Mutex<State>,
-}
-
-struct State {
     history: History,
-    last: LastLoad,
+    /// Never waited for: those who look must not wait for a load.
+    last: ArcSwap<LastLoad>,
+    loading: Mutex<()>,
 }
 
 impl Reloader {
@@ -97,9 +96,9 @@ impl Reloader {
         redirects: HashMap<String, u16>,
         history: PathBuf,
     ) -> Self {
-        let state = State { history: History::new(history), last: LastLoad::default() };
         let (wanted, _) = watch::channel(Arc::from([]));
-        Self { source, builder, live, metrics, redirects, wanted, state: Mutex::new(state) }
+        let (history, last, loading) = (History::new(history), ArcSwap::default(), Mutex::default());
+        Self { source, builder, live, metrics, redirects, wanted, history, last, loading }
     }
 
     /// The names for which routes want public certificates, as they change.
@@ -107,32 +106,55 @@ impl Reloader {
         self.wanted.subscribe()
     }
 
-    /// What the last load left behind.
-    pub fn last(&self) -> LastLoad {
-        self.lock().last.clone()
+    /// What the last load left behind. Waits for nothing.
+    pub fn last(&self) -> Arc<LastLoad> {
+        self.last.load_full()
+    }
+
+    /// The last good routes on disk, for who saves them: a load only tells that they are due.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Loads now. Blocks on the disk.
     pub fn load(&self) -> Outcome {
-        let mut state = self.lock();
+        // A load that panicked published nothing; the next one begins anew.
+        let _one = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.load_alone();
+        // After a load that changed nothing too: an earlier save may have failed.
+        self.history.tell();
+        outcome
+    }
+
+    fn load_alone(&self) -> Outcome {
+        let last = self.last();
         let before = self.live.current();
         let mut checked = self.source.read();
         let (mut sites, failed) = self.builder.build(checked.routes.iter().cloned(), &before, &self.metrics);
         take_failed(&mut checked, failed);
-        let kept = self.keep(&checked, &before, &state.history);
+        let kept = self.keep(&checked, &before, &self.history);
         sites.extend(kept.iter().cloned());
-        if is_same(&before, &sites) && state.last.is_same(&kept, &checked) {
-            let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&state.last) };
-            state.last.outcome = outcome.clone();
+        if is_same(&before, &sites) && last.is_same(&kept, &checked) {
+            let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&last) };
+            self.last.store(Arc::new(LastLoad { outcome: outcome.clone(), ..LastLoad::clone(&last) }));
             tracing::debug!(generation = outcome.generation, "the routes are as they were");
             return outcome;
         }
         let outcome = self.publish(&before, &checked, &kept, sites);
-        if let Err(error) = state.history.save(self.live.current().table.routes()) {
-            tracing::warn!(%error, "the last good routes are not saved: after a restart, routes with faults will not serve");
-        }
-        state.last = LastLoad { outcome: outcome.clone(), rejected: checked.rejected, at: Some(SystemTime::now()) };
+        self.note_good(&checked, &outcome);
+        let last = LastLoad { outcome: outcome.clone(), rejected: checked.rejected, at: Some(SystemTime::now()) };
+        self.last.store(Arc::new(last));
         outcome
+    }
+
+    /// Notes what serves for the history, which keeps what it has of files of which not everything does.
+    fn note_good(&self, checked: &Checked, outcome: &Outcome) {
+        let now = self.live.current();
+        let closed: HashSet<&str> = outcome.rejected.iter().map(String::as_str).collect();
+        let closed = checked.rejected.iter().filter(|rejected| closed.contains(rejected.name.as_str()));
+        let held = closed.map(|rejected| &rejected.file).chain(&checked.broken_files);
+        let routes = now.table.routes().map(|route| (route.file.as_str(), route.text.as_str()));
+        self.history.want(routes, held.map(String::as_str));
     }
 
     /// What serves on of routes that fail now: what is live, or what was before the last stop.
@@ -229,11 +251,6 @@ impl Reloader {
             at: SystemTime::now(),
         }
         .emit(&self.metrics);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // A load that panicked published nothing; the next one begins anew.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

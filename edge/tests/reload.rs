@@ -91,6 +91,8 @@ fn a_file_that_does_not_parse_changes_nothing_even_over_a_restart() {
     assert!(edge.log().contains(r#""line":3,"#), "{}", edge.log());
     assert!(answers(&edge, "b.test", "b") && answers(&edge, "a.test", "a"));
     clients.end_without_failure();
+    // A kill waits for nothing, and the history is saved behind the load.
+    eventually("the good version is saved", || in_history(&edge, "b.toml"));
     edge.restart();
     assert!(answers(&edge, "b.test", "b"), "its last good version is in the history");
     assert_eq!(edge.row("routes", "name", "b.test").expect("it is listed")["state"], "kept");
@@ -218,6 +220,37 @@ fn a_folder_of_routes_that_is_missing_at_a_start_is_served_from_history() {
     assert_eq!(edge.metric("edge_routes{state=\"kept\"}"), Some(2.0));
     fs::rename(edge.path("unmounted"), edge.path("routes")).expect("moved back");
     eventually("the routes are live", || edge.metric("edge_routes{state=\"live\"}") == Some(2.0));
+}
+
+fn in_history(edge: &TestEdge, name: &str) -> bool {
+    let (mut folders, mut found) = (vec![edge.path("state/history")], false);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            found |= entry.file_name() == name;
+            folders.push(entry.path());
+        }
+    }
+    found
+}
+
+#[test]
+fn history_that_cannot_be_used_now_is_kept_for_later() {
+    let root = rcgen::generate_simple_self_signed(["b.test".to_owned()]).expect("made").cert.pem();
+    let with_root = "[[route]]\nhost = \"b.test\"\n\
+        upstream = { servers = [\"https://127.0.0.1:1\"], tls = { ca_file = \"ca.pem\" } }\n";
+    let mut edge = start(&[("a.toml", &says("a.test", "a")), ("../ca.pem", &root), ("b.toml", with_root)]);
+    assert_eq!(edge.metric("edge_routes{state=\"live\"}"), Some(2.0), "{}", edge.log());
+    assert_eq!(edge.stop(), Some(0));
+    assert!(in_history(&edge, "a.toml") && in_history(&edge, "b.toml"), "a stop waits until it is saved");
+    fs::remove_file(edge.path("ca.pem")).expect("it is there");
+    edge.restart();
+    assert_eq!(edge.metric("edge_routes{state=\"rejected\"}"), Some(1.0));
+    assert_eq!(edge.stop(), Some(0));
+    assert!(in_history(&edge, "b.toml"), "of a route that is rejected");
+    edge.write_route("b.toml", "[[route]\n");
+    edge.restart();
+    assert_eq!(edge.stop(), Some(0));
+    assert!(in_history(&edge, "b.toml"), "of a file that is broken");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use super::source::RouteFiles;
 use super::state::State;
 use super::view::View;
 use super::watch::{Edited, watch};
-use super::{BUILD, Ready, RunError, cert_files, descriptors, door, listeners};
+use super::{BUILD, Ready, RunError, cert_files, descriptors, door, history, listeners};
 use crate::admin;
 use crate::config::{Access, Config, LogFormat, Redact};
 use crate::listen::caps::Caps;
@@ -241,6 +241,7 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
     let admin = admin::start(&settings, Arc::new(view), metrics, &control).await?;
     let doors = data.another();
     open_doors(&config, bound, &shared, &doors)?;
+    history::keep(&core.reloader, &control);
     watch_files(&config, &core.reloader, &control);
     let announced = Ready {
         entrypoints: addresses,
