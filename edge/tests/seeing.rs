@@ -11,7 +11,7 @@ mod support {
 
 use support::backend::Backend;
 use support::curl::curl;
-use support::edge::TestEdge;
+use support::edge::{PLAIN, TestEdge};
 use support::process::eventually_some;
 use support::servers::promtool_check;
 
@@ -61,6 +61,15 @@ fn health_is_told_to_addresses_and_local_names_only() {
     {
         let answer = curl(&[&url, "-H", &format!("Host: {host}")]);
         assert_eq!(answer.status == 200, allowed, "{host}: {}", answer.text());
+    }
+}
+
+#[test]
+fn names_of_the_admin_side_can_be_added() {
+    let edge = TestEdge::with_config(&format!("{PLAIN}hosts = [\"Metrics.test\"]\n"), &[]);
+    let url = format!("http://{}/metrics", edge.admin());
+    for (host, status) in [("metrics.test:9180", 200), ("other.test", 421)] {
+        assert_eq!(curl(&[&url, "-H", &format!("Host: {host}")]).status, status, "{host}");
     }
 }
 

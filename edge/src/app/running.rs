@@ -237,7 +237,8 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
     let (draining, addresses) = (Arc::clone(&core.draining), addresses(&bound));
     let view = view(&config, &core, &open, &draining, &addresses);
     let socket = state.path("edge.sock");
-    let settings = admin::Settings { listen: Some(config.admin), hosts: Vec::new(), socket: socket.clone() };
+    let settings =
+        admin::Settings { listen: Some(config.admin), hosts: config.admin_hosts.clone(), socket: socket.clone() };
     let admin = admin::start(&settings, Arc::new(view), metrics, &control).await?;
     let doors = data.another();
     open_doors(&config, bound, &shared, &doors)?;

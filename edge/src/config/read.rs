@@ -11,7 +11,7 @@ use routes::world;
 
 use super::around::Around;
 use super::environment::Environment;
-use super::reader::{Reader, text};
+use super::reader::{Reader, at, text};
 use super::settings::{Config, Entrypoint};
 use super::shape::EDGE;
 
@@ -127,6 +127,7 @@ impl Reader<'_> {
             certificates,
             limits: self.limits(root),
             admin,
+            admin_hosts: admin_hosts(root),
             log: self.log(root),
             dns: self.dns(root),
             stop_grace: self.stop_grace(root),
@@ -147,4 +148,10 @@ const STATE: &str = "/var/lib/edge";
 
 fn as_routes_see_it(entrypoint: &Entrypoint) -> world::Entrypoint {
     world::Entrypoint { name: entrypoint.name.clone(), http: true, tls: entrypoint.tls }
+}
+
+/// Names of the admin side; what is no text is a fault of the shape already.
+fn admin_hosts(root: &Item<'_>) -> Vec<String> {
+    let hosts = at(root, &["admin", "hosts"]).map(|item| item.one_or_many()).unwrap_or_default();
+    hosts.iter().filter_map(|item| item.as_str().map(str::to_ascii_lowercase)).collect()
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where metrics, health and the API are served.
     pub admin: SocketAddr,
+    /// Names besides `localhost` by which the admin side may be asked for, in lower case.
+    pub admin_hosts: Vec<String>,
     /// What is logged, and how.
     pub log: Log,
     /// Who is asked for the addresses of upstreams.

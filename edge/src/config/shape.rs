@@ -125,12 +125,21 @@ const LIMITS: Shape = Shape::Table(&[
 
 const COUNT: Shape = Shape::Integer { min: 0, max: 100_000_000 };
 
-const ADMIN: Shape = Shape::Table(&[Key::new(
-    "listen",
-    Shape::Text("an address with a port"),
-    "Where it is served. It has no password: keep it on loopback or in a private network.",
-)
-.default("\"127.0.0.1:9180\"")]);
+const ADMIN: Shape = Shape::Table(&[
+    Key::new(
+        "listen",
+        Shape::Text("an address with a port"),
+        "Where it is served. It has no password: keep it on loopback or in a private network.",
+    )
+    .default("\"127.0.0.1:9180\""),
+    Key::new(
+        "hosts",
+        Shape::OneOrMany(&Shape::Text("a name")),
+        "Names besides `localhost` by which it may be asked for, such as that of its container. Addresses always may. Other \
+         names are refused, or a page that a browser shows could have its name point here and ask.",
+    )
+    .default("none"),
+]);
 
 const LOG: Shape = Shape::Table(&[
     Key::new(
