@@ -14,7 +14,13 @@ use crate::rule::Rule;
 use crate::shape::walk;
 use crate::world::World;
 
+mod standing;
 mod together;
+
+pub use standing::Standing;
+
+use standing::Holders;
+use together::Judged;
 
 /// What came of a set of route files.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +60,8 @@ pub struct Rejected {
     pub file: String,
     /// The line of its `[[route]]`, counted from 1.
     pub line: usize,
+    /// Whether the name is another route's: then no earlier version under that name is this one's.
+    pub name_taken: bool,
     /// Why; never empty, errors first.
     pub faults: Vec<Fault>,
 }
@@ -65,8 +73,13 @@ impl Rejected {
     }
 }
 
-/// Checks route files. Their order does not matter: they are taken in the order of their paths.
+/// Checks route files while nothing serves. Their order does not matter: they are taken in the order of their paths.
 pub fn check(sources: &[Source], world: &World<'_>) -> Checked {
+    check_beside(sources, world, Standing::default())
+}
+
+/// Checks route files while routes serve: of two that cannot both be, the one that serves stays.
+pub fn check_beside(sources: &[Source], world: &World<'_>, standing: Standing<'_>) -> Checked {
     let mut checked = Checked::default();
     let mut sources: Vec<&Source> = sources.iter().collect();
     sources.sort_by(|a, b| a.path.cmp(&b.path));
@@ -82,10 +95,11 @@ pub fn check(sources: &[Source], world: &World<'_>) -> Checked {
         drafts.extend(route_items(document, &mut faults).iter().map(|item| file::read(item, world)));
         checked.faults.extend(faults.iter().cloned());
     }
-    refuse_equal_names(&mut drafts);
-    for (index, fault) in together::judge(&drafts) {
-        drafts[index].note(fault);
-    }
+    let broken = checked.broken_files.clone();
+    let holders = Holders::new(standing, &broken);
+    let order = holders.order(&drafts);
+    refuse_equal_names(&mut drafts, &order, &holders);
+    refuse_clashes(&mut drafts, &order, &holders);
     drafts.into_iter().for_each(|draft| checked.note_draft(draft));
     sort(&mut checked.faults);
     checked
@@ -98,7 +112,7 @@ impl Checked {
     }
 
     fn note_draft(&mut self, draft: Draft<'_>) {
-        let Draft { item, name, hosts, rule, route, faults } = draft;
+        let Draft { item, name, hosts, rule, route, faults, name_taken } = draft;
         self.faults.extend(faults.iter().cloned());
         match route.filter(|_| !faults.has_errors()) {
             Some(route) => self.routes.push(Arc::new(route)),
@@ -106,7 +120,8 @@ impl Checked {
                 let place = item.place();
                 let mut faults = faults.into_sorted();
                 faults.sort_by_key(|fault| fault.severity);
-                self.rejected.push(Rejected { name, hosts, rule, file: place.file, line: place.line, faults });
+                let (file, line) = (place.file, place.line);
+                self.rejected.push(Rejected { name, hosts, rule, file, line, name_taken, faults });
             }
         }
     }
@@ -135,21 +150,40 @@ fn route_items<'d>(document: &'d Document, faults: &mut Faults) -> Vec<Item<'d>>
 
 /// The first of several routes with one name has it, even if it is rejected: else a fault in one route would give its
 /// name, its metrics and its history to another.
-fn refuse_equal_names(drafts: &mut [Draft<'_>]) {
+fn refuse_equal_names(drafts: &mut [Draft<'_>], order: &[usize], holders: &Holders<'_>) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut twice = Vec::new();
-    for (index, draft) in drafts.iter().enumerate() {
-        match first.entry(&draft.name) {
-            Entry::Vacant(free) => drop(free.insert(index)),
-            Entry::Occupied(taken) => twice.push((index, *taken.get())),
+    for &index in order {
+        let draft = &drafts[index];
+        match (first.entry(&draft.name), holders.absent(draft)) {
+            (Entry::Occupied(taken), _) => {
+                let there = drafts[*taken.get()].item.place();
+                twice.push((index, there.file, there.line));
+            }
+            (Entry::Vacant(_), Some(there)) => twice.push((index, there.file.clone(), there.line)),
+            (Entry::Vacant(free), None) => drop(free.insert(index)),
         }
     }
-    for (index, taken) in twice {
-        let there = drafts[taken].item.place();
+    for (index, file, line) in twice {
         let draft = &mut drafts[index];
         let at = draft.item.get("name").or_else(|| draft.item.get("host")).unwrap_or_else(|| draft.item.clone());
-        let why = format!("the name `{}` is taken by the route at {}:{}", draft.name, there.file, there.line);
+        let why = format!("the name `{}` is taken by the route at {file}:{line}", draft.name);
         draft.note(at.fault(why).hint("give one of them another `name`"));
+        draft.name_taken = true;
+    }
+}
+
+/// A route that is refused may serve on in its last good version, with which others may clash in turn: until none does.
+fn refuse_clashes(drafts: &mut [Draft<'_>], order: &[usize], holders: &Holders<'_>) {
+    loop {
+        let Judged { clashes, warnings } = together::judge(drafts, order, &holders.kept(drafts));
+        let is_settled = clashes.is_empty();
+        for (index, fault) in if is_settled { warnings } else { clashes } {
+            drafts[index].note(fault);
+        }
+        if is_settled {
+            return;
+        }
     }
 }
 

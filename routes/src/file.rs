@@ -86,6 +86,8 @@ pub(crate) struct Draft<'d> {
     pub(crate) route: Option<Route>,
     /// Everything wrong with it.
     pub(crate) faults: Faults,
+    /// Whether its name is another route's.
+    pub(crate) name_taken: bool,
 }
 
 impl Draft<'_> {
@@ -125,7 +127,7 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>) -> Draft<'d> {
             text: format!("[[route]]\n{}", item.to_toml_lines()),
         }
     });
-    Draft { item: item.clone(), name: label, hosts, rule: readable.then_some(rule), route, faults }
+    Draft { item: item.clone(), name: label, hosts, rule: readable.then_some(rule), route, faults, name_taken: false }
 }
 
 fn rule_is_wrong(item: &Item<'_>, faults: &Faults) -> bool {

@@ -1,10 +1,12 @@
 //! A world for tests: three entrypoints, a few variables, a small disk. Compiled for tests alone.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::check::{Checked, check};
+use crate::check::{Checked, Standing, check_beside};
 use crate::document::{Source, Vars};
 use crate::host::Host;
+use crate::route::Route;
 use crate::world::{Disk, Entrypoint, Seen, World};
 
 /// A disk that has `/etc/edge/dist` (a folder), `/etc/edge/ca.pem` and `/etc/edge/key.pem`.
@@ -32,8 +34,18 @@ pub(crate) fn check_in(files: &[(&str, &str)], acme: bool) -> Checked {
     check_sources(&sources, acme)
 }
 
+/// As `check_files`, while these routes serve.
+pub(crate) fn check_over(live: &[Arc<Route>], files: &[(&str, &str)]) -> Checked {
+    let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(*path, *text)).collect();
+    check_standing(&sources, true, Standing { routes: live, unread: &[] })
+}
+
 /// As `check_files`, from sources.
 pub(crate) fn check_sources(sources: &[Source], acme: bool) -> Checked {
+    check_standing(sources, acme, Standing::default())
+}
+
+fn check_standing(sources: &[Source], acme: bool, standing: Standing<'_>) -> Checked {
     let lookup = |name: &str| (name == "DOMAIN").then(|| "example.com".to_owned());
     let known = ["DOMAIN".to_owned()];
     let entrypoint = |name: &str, http, tls| Entrypoint { name: name.into(), http, tls };
@@ -49,7 +61,7 @@ pub(crate) fn check_sources(sources: &[Source], acme: bool) -> Checked {
         folder: Path::new("/etc/edge"),
         disk: &SmallDisk,
     };
-    check(sources, &world)
+    check_beside(sources, &world, standing)
 }
 
 /// A generator of numbers that are the same in every run.

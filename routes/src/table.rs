@@ -123,7 +123,7 @@ impl Table {
     }
 
     fn add_rejected(&mut self, rejected: &Rejected) {
-        let Rejected { name, hosts, rule, file, line, faults: _ } = rejected;
+        let Rejected { name, hosts, rule, file, line, name_taken: _, faults: _ } = rejected;
         let free = |host: &&Host| !self.has_bucket(host);
         // Nobody knows which requests it was for: its hosts are closed, but not to routes that live.
         let hosts: Vec<Host> = match rule {

@@ -76,6 +76,7 @@ fn rejected(route: &Route, error: &BuildError) -> Rejected {
         rule: Some(route.rule.clone()),
         file: route.file.clone(),
         line: route.line,
+        name_taken: false,
         faults: vec![fault],
     }
 }

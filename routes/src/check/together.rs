@@ -12,22 +12,32 @@ use crate::path::PathPattern;
 use crate::route::{PathPolicy, Route};
 use crate::rule::Rule;
 
-/// The faults and warnings of all routes together, each with the index of its draft; of two that clash, the later one
-/// is at fault.
-pub(super) fn judge(drafts: &[Draft<'_>]) -> Vec<(usize, Fault)> {
-    let mut found = Vec::new();
-    let mut seen = Seen::default();
-    for (index, draft) in drafts.iter().enumerate() {
+/// What was found, each with the index of its draft.
+pub(super) struct Judged {
+    /// Of two routes that clash, the later one is at fault.
+    pub(super) clashes: Vec<(usize, Fault)>,
+    /// Of the routes that clash with none.
+    pub(super) warnings: Vec<(usize, Fault)>,
+}
+
+/// Judges the drafts in this order, after the routes that are kept whatever is written now.
+pub(super) fn judge(drafts: &[Draft<'_>], order: &[usize], kept: &[&Route]) -> Judged {
+    let mut clashes = Vec::new();
+    let (mut good, mut seen) = (Vec::new(), Seen::default());
+    kept.iter().for_each(|route| seen.add(route));
+    for &index in order {
+        let draft = &drafts[index];
         let Some(route) = draft.route.as_ref().filter(|_| !draft.faults.has_errors()) else { continue };
         match seen.clash(draft, route) {
-            Some(fault) => found.push((index, fault)),
-            None => seen.add(index, route),
+            Some(fault) => clashes.push((index, fault)),
+            None => {
+                seen.add(route);
+                good.push((index, route));
+            }
         }
     }
-    for (index, route) in &seen.routes {
-        found.extend(seen.shadow(&drafts[*index], route).map(|warning| (*index, warning)));
-    }
-    found
+    let warning = |(index, route): (usize, &Route)| Some((index, seen.shadow(&drafts[index], route)?));
+    Judged { clashes, warnings: good.into_iter().filter_map(warning).collect() }
 }
 
 /// One place of the match table: a host, a path, and the names of all further conditions.
@@ -43,8 +53,6 @@ struct Slot<'a> {
 /// The routes so far that clash with none before them, and what they have taken.
 #[derive(Default)]
 struct Seen<'a> {
-    /// With the index of their drafts.
-    routes: Vec<(usize, &'a Route)>,
     slots: HashMap<Slot<'a>, Vec<&'a Route>>,
     /// By host: the first route that reads paths raw, and the first on which something depends on the path.
     raw: HashMap<&'a Host, &'a Route>,
@@ -54,8 +62,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn add(&mut self, index: usize, route: &'a Route) {
-        self.routes.push((index, route));
+    fn add(&mut self, route: &'a Route) {
         for slot in slots(&route.rule) {
             self.slots.entry(slot).or_default().push(route);
         }
