@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use routes::check::{Checked, Rejected};
 use routes::fault::{self, Fault};
-use routes::route::Issuer;
+use routes::route::{Issuer, Route};
 use routes::table::Table;
 use tokio::sync::watch;
 
@@ -26,8 +26,8 @@ use crate::telemetry::{Metrics, events};
 
 /// Where the routes come from: the files of the operator, checked. An argument, so that loads are tested without a disk.
 pub trait RouteSource: Send + Sync {
-    /// Reads and checks all files as they are now.
-    fn read(&self) -> Checked;
+    /// Reads and checks all files as they are now, while `live` serves.
+    fn read(&self, live: &[Arc<Route>]) -> Checked;
     /// Checks a text that was good once, in the world of now.
     fn check_again(&self, file: &str, text: &str) -> Checked;
 }
@@ -129,7 +129,8 @@ impl Reloader {
     fn load_alone(&self) -> Outcome {
         let last = self.last();
         let before = self.live.current();
-        let mut checked = self.source.read();
+        let live: Vec<Arc<Route>> = before.sites().map(|site| Arc::clone(&site.route)).collect();
+        let mut checked = self.source.read(&live);
         let (mut sites, failed) = self.builder.build(checked.routes.iter().cloned(), &before, &self.metrics);
         take_failed(&mut checked, failed);
         let kept = self.keep(&checked, &before, &self.history);
@@ -162,7 +163,7 @@ impl Reloader {
         let names: HashSet<&str> = checked.routes.iter().map(|route| route.name.as_str()).collect();
         let mut kept = BTreeMap::new();
         let mut from_history = HashMap::new();
-        for rejected in &checked.rejected {
+        for rejected in checked.rejected.iter().filter(|rejected| !rejected.name_taken) {
             if let Some(site) = before.named(&rejected.name) {
                 kept.insert(rejected.name.clone(), Arc::clone(site));
                 continue;
@@ -190,8 +191,8 @@ impl Reloader {
 
     fn publish(&self, before: &Snapshot, checked: &Checked, kept: &[Arc<Site>], sites: Vec<Arc<Site>>) -> Outcome {
         let kept_names: HashSet<&str> = kept.iter().map(|site| site.route.name.as_str()).collect();
-        let closed: Vec<Rejected> =
-            checked.rejected.iter().filter(|rejected| !kept_names.contains(rejected.name.as_str())).cloned().collect();
+        let serves = |rejected: &&Rejected| !rejected.name_taken && kept_names.contains(rejected.name.as_str());
+        let closed: Vec<Rejected> = checked.rejected.iter().filter(|rejected| !serves(rejected)).cloned().collect();
         let mut outcome = compare(before, &sites);
         outcome.generation = before.generation + 1;
         outcome.kept = kept_names.iter().map(|name| (*name).to_owned()).collect();

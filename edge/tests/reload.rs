@@ -23,6 +23,10 @@ fn says(host: &str, text: &str) -> String {
     format!("[[route]]\nhost = \"{host}\"\nrespond = \"{text}\"\n")
 }
 
+fn named(name: &str, host: &str, text: &str) -> String {
+    says(host, text).replace("host", &format!("name = \"{name}\"\nhost"))
+}
+
 fn start(routes: &[(&str, &str)]) -> TestEdge {
     TestEdge::with_config(&format!("{PLAIN}\n{FAST_CLIENTS}"), routes)
 }
@@ -146,6 +150,41 @@ fn a_new_route_with_a_fault_is_closed_with_the_id_of_the_fault() {
     let ready = edge.ask_admin("/readyz");
     assert!(ready.text().contains("b.test is rejected"), "{}", ready.text());
     clients.end_without_failure();
+}
+
+#[test]
+fn a_new_file_with_the_name_of_a_live_route_is_rejected_and_the_live_one_serves_on() {
+    let edge = start(&[("b.toml", &named("app", "a.test", "b"))]);
+    let clients = clients(&edge);
+    edge.write_route("a.toml", &named("app", "new.test", "newcomer"));
+    let said = edge.reload();
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("a.toml:2") && said.contains("b.toml:1"), "{said}");
+    assert_eq!(edge.https("https://new.test/", &[]).status, 503);
+    assert_eq!(edge.metric("edge_routes{state=\"rejected\"}"), Some(1.0));
+    clients.goes_on(5);
+    clients.end_without_failure();
+    edge.remove_route("b.toml");
+    eventually("the name is free", || answers(&edge, "new.test", "newcomer"));
+}
+
+#[test]
+fn a_new_file_for_the_host_of_a_live_route_is_rejected_and_the_live_one_serves_on() {
+    let edge = start(&[("b.toml", &named("old", "a.test", "b"))]);
+    edge.write_route("a.toml", &named("new", "a.test", "newcomer"));
+    let said = edge.reload();
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("a.toml:1") && said.contains("b.toml:1"), "{said}");
+    assert!(answers(&edge, "a.test", "b"));
+    let state = |name: &str| edge.row("routes", "name", name).expect("it is listed")["state"].clone();
+    assert_eq!((state("old"), state("new")), ("live".into(), "rejected".into()));
+    // Not even while the live one is only its last good version.
+    edge.write_route("b.toml", "[[route\n");
+    eventually("the old one is kept", || state("old") == "kept");
+    assert!(answers(&edge, "a.test", "b"));
+    assert_eq!(state("new"), "rejected");
+    edge.remove_route("b.toml");
+    eventually("the host is free", || answers(&edge, "a.test", "newcomer"));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use routes::check::Checked;
+use routes::check::{Checked, Standing};
 use routes::document::Source;
+use routes::route::Route;
 
 use crate::config::{self, Config};
 use crate::reload::RouteSource;
@@ -14,20 +15,23 @@ pub(super) struct RouteFiles {
 }
 
 impl RouteSource for RouteFiles {
-    fn read(&self) -> Checked {
+    fn read(&self, live: &[Arc<Route>]) -> Checked {
         let folder = &self.config.around.routes;
         let (sources, faults) = config::route_files(folder);
-        let mut checked = config::check_routes(&self.config, &sources);
         // What cannot be read is not what is no longer wanted: the routes of before stay.
-        checked.broken_files.extend(faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.file.clone()));
+        let mut unread: Vec<String> =
+            faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.file.clone()).collect();
         if !folder.is_dir() {
-            checked.broken_files.push(folder.display().to_string());
+            unread.push(folder.display().to_string());
         }
+        let standing = Standing { routes: live, unread: &unread };
+        let mut checked = config::check_routes(&self.config, &sources, standing);
+        checked.broken_files.extend(unread);
         checked.faults.extend(faults);
         checked
     }
 
     fn check_again(&self, file: &str, text: &str) -> Checked {
-        config::check_routes(&self.config, &[Source::new(file, text)])
+        config::check_routes(&self.config, &[Source::new(file, text)], Standing::default())
     }
 }

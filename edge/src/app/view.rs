@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use certs::{Entry, Store};
+use routes::check::Rejected;
 use routes::fault::Fault;
 use routes::route::{Issuer, Route};
 use routes::target::Target;
@@ -62,7 +63,8 @@ impl api::Source for View {
         let (snapshot, last) = (self.live.current(), self.reloader.last());
         let live = snapshot.table.routes().map(|route| live_row(route, &last));
         let kept: HashSet<&str> = last.outcome.kept.iter().map(String::as_str).collect();
-        let rejected = last.rejected.iter().filter(|rejected| !kept.contains(rejected.name.as_str()));
+        let serves = |rejected: &Rejected| !rejected.name_taken && kept.contains(rejected.name.as_str());
+        let rejected = last.rejected.iter().filter(|rejected| !serves(rejected));
         let rejected = rejected.map(|rejected| api::Route {
             name: rejected.name.clone(),
             state: api::RouteState::Rejected,
@@ -152,7 +154,7 @@ fn live_row(route: &Route, last: &LastLoad) -> api::Route {
 
 /// What is wrong with the version in the file: with the route itself, or with the whole file if that cannot be read.
 fn faults_of(route: &Route, last: &LastLoad) -> Vec<api::Fault> {
-    match last.rejected.iter().find(|rejected| rejected.name == route.name) {
+    match last.rejected.iter().find(|rejected| !rejected.name_taken && rejected.name == route.name) {
         Some(rejected) => faults(&rejected.faults),
         None => {
             let of_its_file = |fault: &&Fault| fault.is_error() && Path::new(&route.file).starts_with(&fault.file);

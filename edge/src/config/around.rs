@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use routes::check::{Checked, check};
+use routes::check::{Checked, Standing, check_beside};
 use routes::document::{Source, Vars};
 use routes::host::Host;
 use routes::world::{Entrypoint, World};
@@ -34,10 +34,10 @@ pub struct Around {
 
 impl Around {
     /// Checks route files against the real disk. One check is of one moment: files may change right after it.
-    pub fn check(&self, sources: &[Source]) -> Checked {
+    pub fn check(&self, sources: &[Source], standing: Standing<'_>) -> Checked {
         let known: Vec<String> = self.vars.keys().cloned().collect();
         let lookup = |name: &str| self.variable(name);
-        check(
+        check_beside(
             sources,
             &World {
                 vars: Vars { lookup: &lookup, known: &known },
@@ -47,6 +47,7 @@ impl Around {
                 folder: &self.folder,
                 disk: &RealDisk,
             },
+            standing,
         )
     }
 

@@ -1,14 +1,14 @@
 //! The check of route files with a whole configuration: the faults that only both together can have.
 
-use routes::check::Checked;
+use routes::check::{Checked, Standing};
 use routes::document::Source;
 use routes::fault::{Fault, Place, did_you_mean, sort};
 
 use super::settings::Config;
 
 /// Checks route files in the world of a configuration, and what only both together can tell.
-pub fn check_routes(config: &Config, sources: &[Source]) -> Checked {
-    let mut checked = config.around.check(sources);
+pub fn check_routes(config: &Config, sources: &[Source], standing: Standing<'_>) -> Checked {
+    let mut checked = config.around.check(sources, standing);
     checked.faults.extend(unknown_default(config, &checked));
     sort(&mut checked.faults);
     checked

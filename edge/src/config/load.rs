@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use certs::RealDisk;
-use routes::check::Checked;
+use routes::check::{Checked, Standing};
 use routes::document::Source;
 use routes::fault::{Fault, Place, sort};
 
@@ -31,11 +31,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Checks the route files as far as `edge.toml` could be read; none if it could not be read at all.
+    /// Checks the route files, as at a start, as far as `edge.toml` could be read; none if it could not be read at all.
     pub fn check_routes(&self) -> Option<Checked> {
         match &self.config {
-            Some(config) => Some(check_routes(config, &self.sources)),
-            None => self.around.as_ref().map(|around| around.check(&self.sources)),
+            Some(config) => Some(check_routes(config, &self.sources, Standing::default())),
+            None => self.around.as_ref().map(|around| around.check(&self.sources, Standing::default())),
         }
     }
 }

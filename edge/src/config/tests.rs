@@ -7,6 +7,7 @@ use std::time::Duration;
 use certs::RealDisk;
 use certs::server_config::MinVersion;
 use rcgen::{CertificateParams, KeyPair};
+use routes::check::Standing;
 use routes::document::Source;
 use tempfile::TempDir;
 
@@ -410,7 +411,7 @@ fn a_certificate_gives_its_names_to_routes() {
     let config = reading.config.expect("no faults");
     assert_eq!(config.certificates[0].cert, folder.path().join("a.pem"));
     let route = "[[route]]\nhost = \"x.a.example\"\ntls = { issuer = \"files\" }\nrespond = \"\"\n";
-    assert_eq!(check_routes(&config, &[Source::new("r.toml", route)]).faults, []);
+    assert_eq!(check_routes(&config, &[Source::new("r.toml", route)], Standing::default()).faults, []);
 }
 
 #[test]
@@ -460,8 +461,8 @@ fn roots_of_a_private_ca_are_looked_at() {
 fn a_default_certificate_that_nobody_has_is_a_warning() {
     let config = good("[tls]\ndefault_certificate = \"ap.example\"\n");
     let routes = |host: &str| [Source::new("r.toml", format!("[[route]]\nhost = \"{host}\"\nrespond = \"\"\n"))];
-    assert_eq!(check_routes(&config, &routes("ap.example")).faults, []);
-    let faults = check_routes(&config, &routes("app.example")).faults;
+    assert_eq!(check_routes(&config, &routes("ap.example"), Standing::default()).faults, []);
+    let faults = check_routes(&config, &routes("app.example"), Standing::default()).faults;
     assert_eq!(faults.len(), 1);
     assert_eq!(faults[0].hint.as_deref(), Some("did you mean `app.example`?"));
 }
@@ -494,7 +495,7 @@ fn files_are_loaded_from_disk_with_the_faults_of_all() {
     let Loaded { config, around, sources, faults } = load(&folder.path().join("edge.toml"), &Environment::default());
     assert!(config.is_none());
     assert_eq!(faults.len(), 1);
-    let faults = around.expect("valid TOML").check(&sources).faults;
+    let faults = around.expect("valid TOML").check(&sources, Standing::default()).faults;
     assert!(faults.iter().any(|fault| fault.why == "unknown key `hots`"), "{faults:#?}");
 }
 
@@ -527,7 +528,7 @@ fn an_empty_routes_folder_is_a_warning_and_no_stop() {
 fn a_file_of_ten_thousand_lines_is_read_and_its_last_line_judged() {
     let text = (0..3_333)
         .fold(String::new(), |text, n| text + &format!("[[route]]\nhost = \"h{n}.example\"\nrespond = \"\"\n"));
-    let checked = check_routes(&good(""), &[Source::new("r.toml", text + "respnd = 1\n")]);
+    let checked = check_routes(&good(""), &[Source::new("r.toml", text + "respnd = 1\n")], Standing::default());
     assert_eq!((checked.routes.len(), checked.faults.len(), checked.faults[0].line), (3_332, 1, 10_000));
 }
 

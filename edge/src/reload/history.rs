@@ -221,7 +221,7 @@ mod tests {
     struct Asked;
 
     impl RouteSource for Asked {
-        fn read(&self) -> Checked {
+        fn read(&self, _: &[Arc<Route>]) -> Checked {
             Checked::default()
         }
 
