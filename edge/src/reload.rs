@@ -86,6 +86,15 @@ pub struct Reloader {
     loading: Mutex<()>,
 }
 
+/// What came of the files, before anything of it serves.
+struct Read {
+    checked: Checked,
+    /// All that is to serve.
+    sites: Vec<Arc<Site>>,
+    /// Those of them that are last good versions.
+    kept: Vec<Arc<Site>>,
+}
+
 impl Reloader {
     /// A reloader over a live snapshot that is still empty. `redirects` are the entrypoints that lead to HTTPS, with its port.
     pub fn new(
@@ -129,12 +138,12 @@ impl Reloader {
     fn load_alone(&self) -> Outcome {
         let last = self.last();
         let before = self.live.current();
-        let live: Vec<Arc<Route>> = before.sites().map(|site| Arc::clone(&site.route)).collect();
-        let mut checked = self.source.read(&live);
-        let (mut sites, failed) = self.builder.build(checked.routes.iter().cloned(), &before, &self.metrics);
-        take_failed(&mut checked, failed);
-        let kept = self.keep(&checked, &before, &self.history);
-        sites.extend(kept.iter().cloned());
+        let mut read = self.read(&before, before.sites());
+        if before.generation == 0 && !read.kept.is_empty() {
+            // What the history brings back has its place too, and nobody knew of it in the first check.
+            read = self.read(&before, read.kept.iter());
+        }
+        let Read { checked, sites, kept } = read;
         if is_same(&before, &sites) && last.is_same(&kept, &checked) {
             let outcome = Outcome { generation: before.generation, faults: checked.faults, ..unchanged(&last) };
             self.last.store(Arc::new(LastLoad { outcome: outcome.clone(), ..LastLoad::clone(&last) }));
@@ -156,6 +165,17 @@ impl Reloader {
         let held = closed.map(|rejected| &rejected.file).chain(&checked.broken_files);
         let routes = now.table.routes().map(|route| (route.file.as_str(), route.text.as_str()));
         self.history.want(routes, held.map(String::as_str));
+    }
+
+    /// Reads, checks and builds everything, while `live` serves.
+    fn read<'s>(&self, before: &Snapshot, live: impl Iterator<Item = &'s Arc<Site>>) -> Read {
+        let live: Vec<Arc<Route>> = live.map(|site| Arc::clone(&site.route)).collect();
+        let mut checked = self.source.read(&live);
+        let (mut sites, failed) = self.builder.build(checked.routes.iter().cloned(), before, &self.metrics);
+        take_failed(&mut checked, failed);
+        let kept = self.keep(&checked, before, &self.history);
+        sites.extend(kept.iter().cloned());
+        Read { checked, sites, kept }
     }
 
     /// What serves on of routes that fail now: what is live, or what was before the last stop.

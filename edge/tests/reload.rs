@@ -170,19 +170,22 @@ fn a_new_file_with_the_name_of_a_live_route_is_rejected_and_the_live_one_serves_
 
 #[test]
 fn a_new_file_for_the_host_of_a_live_route_is_rejected_and_the_live_one_serves_on() {
-    let edge = start(&[("b.toml", &named("old", "a.test", "b"))]);
+    let mut edge = start(&[("b.toml", &named("old", "a.test", "b"))]);
     edge.write_route("a.toml", &named("new", "a.test", "newcomer"));
     let said = edge.reload();
     let said = said.stdout + &said.stderr;
     assert!(said.contains("a.toml:1") && said.contains("b.toml:1"), "{said}");
     assert!(answers(&edge, "a.test", "b"));
-    let state = |name: &str| edge.row("routes", "name", name).expect("it is listed")["state"].clone();
-    assert_eq!((state("old"), state("new")), ("live".into(), "rejected".into()));
+    let state = |edge: &TestEdge, name: &str| edge.row("routes", "name", name).expect("it is listed")["state"].clone();
+    assert_eq!((state(&edge, "old"), state(&edge, "new")), ("live".into(), "rejected".into()));
     // Not even while the live one is only its last good version.
     edge.write_route("b.toml", "[[route\n");
-    eventually("the old one is kept", || state("old") == "kept");
+    eventually("the old one is kept", || state(&edge, "old") == "kept");
     assert!(answers(&edge, "a.test", "b"));
-    assert_eq!(state("new"), "rejected");
+    assert_eq!(state(&edge, "new"), "rejected");
+    edge.restart();
+    assert!(answers(&edge, "a.test", "b"), "nor while that is only in the history");
+    assert_eq!((state(&edge, "old"), state(&edge, "new")), ("kept".into(), "rejected".into()));
     edge.remove_route("b.toml");
     eventually("the host is free", || answers(&edge, "a.test", "newcomer"));
 }
