@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 mod error;
 
-pub use error::{BadCertificate, OrderError, Step};
+pub use error::{BadCertificate, OrderError, SetupError, Step};
 
 /// The kind of key that orders ask for; part of the set's id.
 pub const KEY_TYPE: &str = "p256";

@@ -43,21 +43,31 @@ impl BadServer {
         self.folder.path().join("local-ca/root.pem")
     }
 
-    async fn refused(&self) -> OrderError {
+    fn ca(&self, ca_file: PathBuf) -> InstantCa {
         let settings = Settings {
             email: None,
             directory: self.directory.parse().unwrap(),
-            ca_file: Some(self.root()),
+            ca_file: Some(ca_file),
             profile: None,
             eab: None,
         };
-        let folder = self.folder.path().join("acme");
-        let ca = InstantCa::new(settings, &folder, Arc::new(RealDisk), SystemTime::now).unwrap();
-        let order = OrderRequest::new("a.example.test", None).unwrap();
-        let error = ca.issue(&order, &Challenges::new()).await.unwrap_err();
-        assert!(fs::read_dir(&folder).is_err(), "an account was written");
+        InstantCa::new(settings, &self.state(), Arc::new(RealDisk), SystemTime::now)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("acme")
+    }
+
+    async fn refused(&self) -> OrderError {
+        let error = order(&self.ca(self.root())).await;
+        assert!(fs::read_dir(self.state()).is_err(), "an account was written");
         error
     }
+}
+
+async fn order(ca: &InstantCa) -> OrderError {
+    let order = OrderRequest::new("a.example.test", None).unwrap();
+    ca.issue(&order, &Challenges::new()).await.unwrap_err()
 }
 
 async fn serve(listener: TcpListener, tls: TlsAcceptor, answer: Vec<u8>) {
@@ -120,4 +130,20 @@ async fn a_server_that_falls_silent_is_given_up() {
     tokio::time::pause();
     let error = server.refused().await;
     assert_eq!(error.kind(), "unreachable", "{error}");
+}
+
+#[tokio::test]
+async fn roots_that_cannot_be_read_fail_the_order_alone_and_count_once_they_are_there() {
+    let server = BadServer::start(answer("503 Service Unavailable", "", "down")).await;
+    let roots = server.folder.path().join("late.pem");
+    let ca = server.ca(roots.clone());
+    for (text, said) in [(None, "cannot read"), (Some("no PEM"), "put the roots there as PEM")] {
+        text.inspect(|text| fs::write(&roots, text).unwrap());
+        let error = order(&ca).await;
+        assert_eq!(error.kind(), "setup", "{error}");
+        let sentence = error.to_string();
+        assert!(["[acme] ca_file", "late.pem", said].iter().all(|part| sentence.contains(part)), "{sentence}");
+    }
+    fs::copy(server.root(), &roots).unwrap();
+    assert_eq!(order(&ca).await.kind(), "unavailable", "the server is asked now");
 }

@@ -61,7 +61,7 @@ impl Stage {
 
     fn ca(&self, settings: Settings) -> Arc<InstantCa> {
         let folder = self.world.path("acme/pebble");
-        Arc::new(InstantCa::new(settings, &folder, self.world.disk.clone(), SystemTime::now).unwrap())
+        Arc::new(InstantCa::new(settings, &folder, self.world.disk.clone(), SystemTime::now))
     }
 
     fn start(&self, names: &[&str]) -> Running {

@@ -68,9 +68,6 @@ pub enum RunError {
     /// The local authority cannot be used.
     #[error(transparent)]
     LocalCa(#[from] certs::local_ca::LocalCaError),
-    /// The authority's roots cannot be read.
-    #[error(transparent)]
-    Acme(#[from] acme::ca::instant::SetupError),
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] crate::telemetry::access_log::AccessLogError),

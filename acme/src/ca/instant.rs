@@ -7,17 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use certs::PemPair;
 use certs::disk::Disk;
-use certs::pem::{self, PemError};
-use certs::{DiskError, PemPair};
 use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus,
     RetryPolicy,
 };
-use rustls::RootCertStore;
 
 use self::account::Accounts;
-use self::http::EdgeHttp;
 use super::Ca;
 use crate::challenges::{Challenges, Presented};
 use crate::order::{self, Issued, OrderError, OrderRequest, Step};
@@ -26,6 +23,7 @@ use crate::settings::Settings;
 mod account;
 mod failure;
 mod http;
+mod roots;
 
 const POLL: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));
@@ -40,29 +38,6 @@ macro_rules! at_most_twice {
     };
 }
 
-/// Why an authority cannot be set up from the settings. Found without the network.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The file of roots cannot be read.
-    #[error("[acme] ca_file: {0}")]
-    Read(#[from] DiskError),
-    /// It holds no roots.
-    #[error("[acme] ca_file: {0}")]
-    Pem(#[from] PemError),
-    /// A root in it cannot be used.
-    #[error("[acme] ca_file: a root cannot be used: {0}")]
-    Root(rustls::Error),
-    /// The system has no roots.
-    #[error(
-        "the system has no roots to check the ACME server with; install the package ca-certificates, or set [acme] ca_file"
-    )]
-    NoRoots,
-    /// TLS cannot be set up.
-    #[error("TLS to the ACME server cannot be set up: {0}")]
-    Tls(rustls::Error),
-}
-
 /// An authority behind an ACME directory.
 pub struct InstantCa {
     label: String,
@@ -71,24 +46,12 @@ pub struct InstantCa {
 }
 
 impl InstantCa {
-    /// Sets it up without asking the network. `folder` is the authority's own in the state folder (`acme/<label>`).
-    ///
-    /// # Errors
-    /// [`SetupError`] when the roots cannot be read.
-    pub fn new(
-        settings: Settings,
-        folder: &Path,
-        disk: Arc<dyn Disk>,
-        now: fn() -> SystemTime,
-    ) -> Result<Self, SetupError> {
-        let roots = match &settings.ca_file {
-            Some(path) => roots_of(&*disk, path)?,
-            None => system_roots()?,
-        };
-        let http = EdgeHttp::new(roots, now).map_err(SetupError::Tls)?;
+    /// Sets it up without asking the network or the disk. `folder` is the authority's own in the state folder
+    /// (`acme/<label>`).
+    pub fn new(settings: Settings, folder: &Path, disk: Arc<dyn Disk>, now: fn() -> SystemTime) -> Self {
         let label = settings.directory.label().to_owned();
-        let accounts = Accounts::new(settings, folder.join("account.json"), disk, http, now);
-        Ok(Self { label, accounts, now })
+        let accounts = Accounts::new(settings, folder.join("account.json"), disk, now);
+        Self { label, accounts, now }
     }
 
     async fn walk(&self, order: &OrderRequest, challenges: &Challenges) -> Result<Issued, OrderError> {
@@ -259,19 +222,4 @@ fn identifier(name: &str) -> Identifier {
         Ok(ip) => Identifier::Ip(ip),
         Err(_) => Identifier::Dns(name.to_owned()),
     }
-}
-
-fn roots_of(disk: &dyn Disk, path: &Path) -> Result<RootCertStore, SetupError> {
-    let text = certs::disk::read_whole(disk, path)?;
-    let mut roots = RootCertStore::empty();
-    for root in pem::chain(&text)? {
-        roots.add(root).map_err(SetupError::Root)?;
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> Result<RootCertStore, SetupError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(SetupError::NoRoots) } else { Ok(roots) }
 }

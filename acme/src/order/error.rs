@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use certs::EntryError;
+use certs::pem::PemError;
+use certs::{DiskError, EntryError};
 
 use crate::backoff::Failure;
 use crate::challenges::PresentError;
@@ -22,6 +23,39 @@ pub enum BadCertificate {
     /// It is over, or not good yet.
     #[error("it is not good now by our clock; check the clock of this machine")]
     Dates,
+}
+
+/// Why an authority cannot be spoken to from here. Found without the network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The file of roots cannot be read.
+    #[error("[acme] ca_file: {0}; put the roots there, or change or remove [acme] ca_file")]
+    Read(#[from] DiskError),
+    /// It holds no roots.
+    #[error("[acme] ca_file {path}: {why}; put the roots there as PEM", path = .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: PemError,
+    },
+    /// A root in it cannot be used.
+    #[error("[acme] ca_file {path}: a root cannot be used: {why}; put another one there", path = .path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: rustls::Error,
+    },
+    /// The system has no roots.
+    #[error(
+        "the system has no roots to check the ACME server with; install the package ca-certificates, or set [acme] ca_file"
+    )]
+    NoRoots,
+    /// TLS cannot be set up.
+    #[error("TLS to the ACME server cannot be set up: {0}; please report it")]
+    Tls(rustls::Error),
 }
 
 /// Where in an order something happened.
@@ -68,6 +102,14 @@ pub enum OrderError {
         name: String,
         /// The reason and the way out.
         why: &'static str,
+    },
+    /// Our side has nothing to check the authority's own HTTPS with. Read again with the next order.
+    #[error("no certificate can be ordered from {ca}: {why}")]
+    Setup {
+        /// Label of the authority.
+        ca: String,
+        /// The reason and the way out.
+        why: SetupError,
     },
     /// No answer at all.
     #[error("the ACME server {ca} cannot be reached while {step}: {why}; check the network, DNS and [acme] directory")]
@@ -215,6 +257,7 @@ impl OrderError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotOrderable { .. } => "not_orderable",
+            Self::Setup { .. } => "setup",
             Self::Unreachable { .. } => "unreachable",
             Self::Unavailable { .. } => "unavailable",
             Self::RateLimited { .. } => "rate_limited",

@@ -25,20 +25,13 @@ pub(super) struct Wanted {
 }
 
 /// Publishes what is on disk and goes on in the background. Asks no network before it returns.
-///
-/// # Errors
-/// When the roots for the authority cannot be read.
-pub(super) fn start(
-    wanted: Wanted,
-    state: &State,
-    tasks: &Tasks,
-) -> Result<acme::Handle, acme::ca::instant::SetupError> {
+pub(super) fn start(wanted: Wanted, state: &State, tasks: &Tasks) -> acme::Handle {
     let Wanted { settings, challenges, store, names, metrics } = wanted;
     let disk = Arc::new(RealDisk);
     let label = settings.directory.label().to_owned();
     let folder = state.path("acme").join(&label);
     let profile = settings.profile.clone();
-    let ca = InstantCa::new(settings, &folder, disk.clone(), SystemTime::now)?;
+    let ca = InstantCa::new(settings, &folder, disk.clone(), SystemTime::now);
     let (manager, handle) = Manager::open(Parts {
         ca: Arc::new(ca),
         profile,
@@ -51,7 +44,7 @@ pub(super) fn start(
         wanted: names,
     });
     tasks.spawn("acme", |stop| async move { manager.run(stop.cancelled_owned()).await });
-    Ok(handle)
+    handle
 }
 
 fn vault(state: &Path) -> Vault {

@@ -191,7 +191,7 @@ impl Core {
             let (challenges, store, metrics) = (challenges.clone(), Arc::clone(&store), metrics.clone());
             Wanted { settings, challenges, store, names, metrics }
         });
-        let acme = wanted.map(|wanted| acme_manager::start(wanted, state, control)).transpose()?;
+        let acme = wanted.map(|wanted| acme_manager::start(wanted, state, control));
         let chooser = Chooser::new(Arc::clone(&live), Arc::clone(&store), local, default);
         Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf, draining: Arc::default() })
     }
