@@ -42,7 +42,6 @@ pub(super) async fn watch(
     let watched = Arc::new(Mutex::new(routes.to_owned()));
     let (folder, name) = (Arc::clone(&watched), settings.file_name().map(ToOwned::to_owned));
     let tell = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
         let folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
         // Full means that a load is due anyway.
         let _ = edited_by(&event, &folder, name.as_deref()).map(|what| told.try_send(what));
@@ -51,8 +50,8 @@ pub(super) async fn watch(
     let folder = settings.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The folder, not the file: editors replace files. Routes below it are watched already.
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    let mut routes = Routes { path: routes, watched, identity: None };
-    routes.follow(&mut watcher)?;
+    let mut routes = Routes { path: routes, watched, identity: None, warned: false };
+    routes.follow(&mut watcher);
     // What was edited between the load of the start and now has told nobody.
     edited(Edited::Routes);
     loop {
@@ -60,7 +59,7 @@ pub(super) async fn watch(
         let first = match stop.run_until_cancelled(next).await {
             None | Some(Ok(None)) => return Ok(()),
             Some(Ok(Some(first))) => first,
-            Some(Err(_)) if routes.follow(&mut watcher)? => Edited::Routes,
+            Some(Err(_)) if routes.follow(&mut watcher) => Edited::Routes,
             Some(Err(_)) => continue,
         };
         let settings_too = settle(&mut changes).await || first == Edited::Settings;
@@ -68,7 +67,7 @@ pub(super) async fn watch(
             edited(Edited::Settings);
         }
         // Before the load, so that no edit falls between.
-        routes.follow(&mut watcher)?;
+        routes.follow(&mut watcher);
         edited(Edited::Routes);
     }
 }
@@ -93,15 +92,18 @@ struct Routes<'a> {
     watched: Arc<Mutex<PathBuf>>,
     /// Device and inode of the folder that is watched.
     identity: Option<(u64, u64)>,
+    /// Whether it has been said that it cannot be watched.
+    warned: bool,
 }
 
 impl Routes<'_> {
-    /// Watches the folder that has the name now; whether it is another one than before.
-    fn follow(&mut self, watcher: &mut impl Watcher) -> notify::Result<bool> {
+    /// Watches the folder that has the name now; whether it is another one than before. One that the system does not watch,
+    /// as when it has no more watches to give, is tried again by the next call.
+    fn follow(&mut self, watcher: &mut impl Watcher) -> bool {
         let found = std::fs::metadata(self.path).ok().filter(std::fs::Metadata::is_dir);
         let identity = found.map(|found| (found.dev(), found.ino()));
         if identity == self.identity {
-            return Ok(false);
+            return false;
         }
         let before = std::mem::replace(&mut self.identity, identity);
         let real = self.path.canonicalize().unwrap_or_else(|_| self.path.to_owned());
@@ -112,14 +114,35 @@ impl Routes<'_> {
             let _ = watcher.unwatch(&old);
         }
         if identity.is_some() {
-            watcher.watch(&real, RecursiveMode::Recursive)?;
+            let refused = watcher.watch(&real, RecursiveMode::Recursive).err();
+            self.note(refused.as_ref());
+            if refused.is_some() {
+                self.identity = None;
+                // What was edited by the time of the first failure is loaded; later edits are when it can be watched.
+                return before.is_some();
+            }
         }
-        Ok(true)
+        true
+    }
+
+    /// Warns once of each time that it cannot be watched.
+    fn note(&mut self, refused: Option<&notify::Error>) {
+        if let Some(error) = refused.filter(|_| !self.warned) {
+            let folder = self.path.display();
+            tracing::warn!(%folder, %error, "the folder of routes cannot be watched now; it is tried again, use edge reload after an edit");
+        }
+        self.warned = refused.is_some();
     }
 }
 
 /// What an event of the system is about, if it is about anything of ours: logs and state may be in the same folder.
-fn edited_by(event: &notify::Event, routes: &Path, settings: Option<&OsStr>) -> Option<Edited> {
+///
+/// Without a place it can be: an error, or a queue of events that ran over. A load that finds nothing costs little.
+fn edited_by(event: &notify::Result<notify::Event>, routes: &Path, settings: Option<&OsStr>) -> Option<Edited> {
+    let Ok(event) = event else { return Some(Edited::Routes) };
+    if event.need_rescan() || (event.paths.is_empty() && !matches!(event.kind, EventKind::Access(_))) {
+        return Some(Edited::Routes);
+    }
     if matches!(event.kind, EventKind::Access(_)) {
         return None;
     }
@@ -132,7 +155,58 @@ fn edited_by(event: &notify::Event, routes: &Path, settings: Option<&OsStr>) -> 
 
 #[cfg(test)]
 mod tests {
+    use notify::event::{AccessKind, Flag, ModifyKind};
+
     use super::*;
+
+    #[test]
+    fn what_has_no_place_may_be_an_edit_of_routes() {
+        let about = |event| edited_by(&event, Path::new("/etc/edge/routes"), Some(OsStr::new("edge.toml")));
+        let change = || notify::Event::new(EventKind::Modify(ModifyKind::Any));
+        assert_eq!(about(Err(notify::Error::generic("lost"))), Some(Edited::Routes));
+        assert_eq!(about(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan))), Some(Edited::Routes));
+        assert_eq!(about(Ok(change())), Some(Edited::Routes));
+        assert_eq!(about(Ok(change().add_path("/etc/edge/log".into()))), None);
+        assert_eq!(about(Ok(change().add_path("/etc/edge/edge.toml".into()))), Some(Edited::Settings));
+        assert_eq!(about(Ok(notify::Event::new(EventKind::Access(AccessKind::Any)))), None);
+    }
+
+    /// Watches nothing until it is told to.
+    #[derive(Debug, Default)]
+    struct Refusing {
+        willing: bool,
+    }
+
+    impl Watcher for Refusing {
+        fn new<F: notify::EventHandler>(_: F, _: notify::Config) -> notify::Result<Self> {
+            Ok(Self::default())
+        }
+
+        fn watch(&mut self, _: &Path, _: RecursiveMode) -> notify::Result<()> {
+            if self.willing { Ok(()) } else { Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)) }
+        }
+
+        fn unwatch(&mut self, _: &Path) -> notify::Result<()> {
+            Ok(())
+        }
+
+        fn kind() -> notify::WatcherKind {
+            notify::WatcherKind::NullWatcher
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_watched_is_tried_again_and_loaded_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let watched = Arc::new(Mutex::new(folder.path().to_owned()));
+        let mut routes = Routes { path: folder.path(), watched, identity: None, warned: false };
+        let mut watcher = Refusing::default();
+        assert!(!routes.follow(&mut watcher) && routes.warned);
+        assert!(!routes.follow(&mut watcher) && routes.warned);
+        watcher.willing = true;
+        assert!(routes.follow(&mut watcher) && !routes.warned, "what was edited meanwhile is loaded");
+        assert!(!routes.follow(&mut watcher));
+    }
 
     #[tokio::test]
     async fn an_edit_is_told_once_it_has_settled() {
