@@ -14,6 +14,9 @@ pub enum StateError {
     /// It cannot be written to.
     #[error("the state folder {} cannot be written to; give it to the user that runs edge: chown -R USER {}", .0.display(), .0.display())]
     Write(PathBuf, #[source] io::Error),
+    /// There is no room in it.
+    #[error("the disk of the state folder {} is full; make room there", .0.display())]
+    Full(PathBuf, #[source] io::Error),
     /// Another edge has it.
     #[error("another edge uses the state folder {}; stop it first, or give this one a `state` of its own", .0.display())]
     Taken(PathBuf),
@@ -34,9 +37,12 @@ impl State {
     pub(super) fn open(folder: &Path) -> Result<Self, StateError> {
         if !folder.is_dir() {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| StateError::Make(folder.into(), error))?;
+            made.map_err(|error| match refused(folder, error) {
+                StateError::Write(folder, error) => StateError::Make(folder, error),
+                full => full,
+            })?;
         }
-        let write = |error| StateError::Write(folder.into(), error);
+        let write = |error| refused(folder, error);
         let mode = std::fs::metadata(folder).map_err(write)?.permissions().mode();
         if mode & 0o077 != 0 {
             // It holds keys: nobody else's business, whoever made it.
@@ -62,9 +68,23 @@ impl State {
     }
 }
 
+fn refused(folder: &Path, error: io::Error) -> StateError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StateError::Full(folder.into(), error),
+        _ => StateError::Write(folder.into(), error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_matter_of_the_owner() {
+        let said = |kind: io::ErrorKind| refused(Path::new("/state"), kind.into()).to_string();
+        assert_eq!(said(io::ErrorKind::StorageFull), "the disk of the state folder /state is full; make room there");
+        assert!(said(io::ErrorKind::PermissionDenied).contains("chown"));
+    }
 
     #[test]
     fn the_folder_is_made_private_and_held_by_one() {
