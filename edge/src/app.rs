@@ -6,6 +6,7 @@ mod cert_files;
 mod descriptors;
 mod door;
 mod drain;
+mod engine;
 mod history;
 mod listeners;
 mod run_file;

@@ -13,7 +13,6 @@ use certs::local_ca::LocalCa;
 use certs::tickets::Keys;
 use certs::{Batch, RealDisk, Store};
 use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use routes::table::Table;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
@@ -21,13 +20,14 @@ use tokio::sync::watch;
 
 use super::acme_manager::{self, Answers, Wanted};
 use super::drain::Drain;
+use super::engine::Engine;
 use super::run_file::RunFile;
 use super::signals::{Asked, Signals};
 use super::source::RouteFiles;
 use super::state::State;
 use super::view::View;
 use super::watch::{Edited, watch};
-use super::{BUILD, Ready, RunError, cert_files, descriptors, door, history, listeners};
+use super::{BUILD, Ready, RunError, cert_files, descriptors, door, engine, history, listeners};
 use crate::admin;
 use crate::config::{Access, Config, LogFormat, Redact};
 use crate::listen::caps::Caps;
@@ -48,8 +48,6 @@ const CONTROL_THREADS: usize = 1;
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long what is being saved may take: a certificate or the note of a failed order on a busy disk.
 const LAST_SAVES: Duration = Duration::from_secs(10);
-/// Tries of one request that the engine allows; routes decide on fewer.
-const MAX_TRIES: usize = 16;
 
 /// Two runtimes: a busy data side cannot starve control.
 struct Runtimes {
@@ -159,7 +157,7 @@ struct Core {
     reloader: Arc<Reloader>,
     acme: Option<acme::Handle>,
     chooser: Arc<Chooser>,
-    engine_conf: Arc<ServerConf>,
+    engine: Engine,
     /// Set when the edge stops.
     draining: Arc<AtomicBool>,
 }
@@ -174,7 +172,8 @@ impl Core {
         store.publish(Batch::default().default_name(default.as_deref()), now);
         cert_files::start(config.certificates.clone(), &store, metrics, control);
         let roots = SystemRoots::load();
-        let engine_conf = engine_conf(state, &roots)?;
+        let engine = engine::settings(&state.path("upstream-roots.pem"), &roots)
+            .map_err(|error| RunError::System { what: "memory for the roots of upstream servers", error })?;
         let live = Live::new(empty(metrics));
         let dns = Dns::new(config.dns.clone(), control.clone(), metrics.clone());
         let reloader = Arc::new(Reloader::new(
@@ -193,7 +192,7 @@ impl Core {
         });
         let acme = wanted.map(|wanted| acme_manager::start(wanted, state, control));
         let chooser = Chooser::new(Arc::clone(&live), Arc::clone(&store), local, default);
-        Ok(Self { live, store, challenges, reloader, acme, chooser, engine_conf, draining: Arc::default() })
+        Ok(Self { live, store, challenges, reloader, acme, chooser, engine, draining: Arc::default() })
     }
 
     fn engine(&self, config: &Config, metrics: &Metrics, access_log: &AccessLog) -> Arc<HttpProxy<Edge>> {
@@ -209,7 +208,7 @@ impl Core {
             metrics: metrics.clone(),
             access_log: access_log.clone(),
         };
-        let mut engine = HttpProxy::new(edge, Arc::clone(&self.engine_conf));
+        let mut engine = HttpProxy::new(edge, Arc::clone(&self.engine.conf));
         engine.handle_init_modules();
         Arc::new(engine)
     }
@@ -286,21 +285,6 @@ fn view(
 
 fn empty(metrics: &Metrics) -> Snapshot {
     Snapshot::new(0, Table::default(), [], HashMap::new(), metrics.route(""))
-}
-
-/// The engine's own settings: everything about connections is ours.
-fn engine_conf(state: &State, roots: &SystemRoots) -> Result<Arc<ServerConf>, RunError> {
-    let ca_file = state.path("upstream-roots.pem");
-    // Filtered: the engine panics at start if one certificate of the system cannot be read.
-    certs::disk::write_atomic(&RealDisk, &ca_file, roots.pem().as_bytes(), certs::disk::PRIVATE).map_err(|error| {
-        RunError::System { what: "a file in the state folder", error: std::io::Error::other(error) }
-    })?;
-    Ok(Arc::new(ServerConf {
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
-        max_retries: MAX_TRIES,
-        ca_file: Some(ca_file.display().to_string()),
-        ..ServerConf::default()
-    }))
 }
 
 /// Plain entrypoints and the port of the HTTPS entrypoint that each leads to.
