@@ -188,3 +188,24 @@ fn pem_der(pem: &str) -> Vec<u8> {
     use rustls_pki_types::pem::PemObject as _;
     rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM").to_vec()
 }
+
+#[test]
+fn roots_of_the_authority_that_are_missing_fail_orders_and_not_the_start() {
+    let config = format!("{PLAIN}\n[acme]\ndirectory = \"https://127.0.0.1:1/dir\"\nca_file = \"missing.pem\"\n");
+    let route = "[[route]]\nhost = \"a.example.com\"\nrespond = \"a\"\n";
+    let edge = TestEdge::with_config(&config, &[("a.toml", route)]);
+    assert_eq!(edge.https("https://a.example.com/", &[]).text(), "a");
+    edge.logs("missing.pem");
+    edge.logs("put the roots there, or change or remove [acme] ca_file");
+}
+
+#[test]
+fn roots_of_the_system_that_cannot_be_saved_do_not_keep_it_from_starting() {
+    let edge = TestEdge::start(|dir| {
+        fs::create_dir_all(dir.join("state/upstream-roots.pem/in-the-way")).expect("made");
+        let route = "[[route]]\nhost = \"a.test\"\nrespond = \"a\"\n";
+        [("edge.toml", PLAIN), ("routes/a.toml", route)].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+    });
+    assert_eq!(edge.https("https://a.test/", &[]).text(), "a");
+    edge.logs("the roots for upstream servers are not saved");
+}
