@@ -11,6 +11,7 @@ mod support {
     pub(crate) mod servers;
 }
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use support::backend::Backend;
@@ -170,4 +171,22 @@ fn idle_connections_do_not_hold_it() {
         assert!(edge.log().contains("stopped: everything had ended"), "{}", edge.log());
         assert_eq!(clients[1].more().unwrap_or_default(), "", "it is closed");
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_start_that_hangs() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    // Opening it waits for a reader that never comes, as a disk does that has gone away.
+    let access = dir.path().join("access.log");
+    assert!(Command::new("mkfifo").arg(&access).status().expect("mkfifo is there").success());
+    let config = format!("{PLAIN}\n[log]\naccess = \"{}\"\n", access.display());
+    fs::write(dir.path().join("edge.toml"), config).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+    let mut edge =
+        Process::start(command.args(["run", "--config", "edge.toml"]).current_dir(dir.path()).env_remove("EDGE_STATE"));
+    eventually("it has begun to start", || dir.path().join("state/lock").exists());
+    edge.signal("TERM");
+    edge.signal("INT");
+    assert_eq!(edge.wait().code(), Some(0));
+    assert!(edge.output().contains("a second signal came"), "{}", edge.output());
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use pingora::apps::HttpServerApp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::signals::{Asked, Signals};
 use crate::listen::open::OpenConns;
 use crate::proxy::Edge;
 use crate::tasks::Tasks;
@@ -32,28 +32,27 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Drains; a second signal to stop ends it at once.
-    pub(super) async fn run(self, signals: &mut Signals) {
+    /// Drains; `now` ends it at once.
+    pub(super) async fn run(self, now: &CancellationToken) {
         let began = Instant::now();
         self.draining.store(true, Relaxed);
         events::Draining { open: self.open.count(), grace: self.grace }.emit();
         self.doors.stop();
         // Receivers may all be gone; then there is nobody to tell.
         let _ = self.stop.send(true);
-        self.engine.http_cleanup().await;
+        let drain = async {
+            self.engine.http_cleanup().await;
+            self.connections.drain(self.grace).await
+        };
         tokio::select! {
-            drained = self.connections.drain(self.grace) => match drained {
+            drained = drain => match drained {
                 Ok(()) => events::DrainDone { after: began.elapsed() }.emit(),
                 Err(left) => events::DrainCutShort { left: &left.names }.emit(),
             },
-            () = second(signals) => {
+            () = now.cancelled() => {
                 let left = [format!("{} connections (a second signal came)", self.open.count())];
                 events::DrainCutShort { left: &left }.emit();
             }
         }
     }
-}
-
-async fn second(signals: &mut Signals) {
-    while signals.next().await != Asked::Stop {}
 }

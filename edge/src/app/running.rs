@@ -22,7 +22,7 @@ use super::acme_manager::{self, Answers, Wanted};
 use super::drain::Drain;
 use super::engine::Engine;
 use super::run_file::RunFile;
-use super::signals::{Asked, Signals};
+use super::signals::Signals;
 use super::source::RouteFiles;
 use super::state::State;
 use super::view::View;
@@ -44,6 +44,7 @@ use crate::upstream::{Dns, SystemRoots};
 
 /// Threads of the control side: it must stay alive whatever the data side does, and has little to do.
 const CONTROL_THREADS: usize = 1;
+// A stop takes at most the grace and these; `TimeoutStopSec` in docs/OPERATIONS.md is above their sum.
 /// How long the last lines of the access log may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long what is being saved may take: a certificate or the note of a failed order on a busy disk.
@@ -72,6 +73,7 @@ impl Runtimes {
 pub(super) fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
     // First of all: what comes later would install another one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let signals = Signals::listen().map_err(|error| RunError::System { what: "signal handlers", error })?;
     let fit = descriptors::connections(descriptors::raise());
     let state = State::open(&config.state)?;
     let runtimes = Runtimes::new()?;
@@ -82,7 +84,7 @@ pub(super) fn run(config: Config, ready: impl FnOnce(&Ready) + Send) -> Result<(
     let bound = bind(&config, &runtimes.data)?;
     let access_log = access_log(&config, &metrics)?;
     let parts = Parts { config: Arc::new(config), state, metrics, data, control, bound, access_log, fit };
-    let outcome = runtimes.control.block_on(serve(parts, ready));
+    let outcome = runtimes.control.block_on(serve(parts, signals, ready));
     runtimes.data.shutdown_timeout(Duration::from_millis(100));
     runtimes.control.shutdown_timeout(Duration::from_millis(100));
     outcome
@@ -214,9 +216,11 @@ impl Core {
     }
 }
 
-async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
-    let mut signals = Signals::new().map_err(|error| RunError::System { what: "signal handlers", error })?;
-    let core = Core::start(&parts).await?;
+async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + Send) -> Result<(), RunError> {
+    let Some(core) = signals.stop.run_until_cancelled(Core::start(&parts)).await.transpose()? else {
+        tracing::info!("stopped before anything was served");
+        return Ok(());
+    };
     let Parts { config, state, metrics, data, control, bound, access_log, fit } = parts;
     let engine = core.engine(&config, &metrics, &access_log);
     let (stop, stopping) = watch::channel(false);
@@ -255,11 +259,11 @@ async fn serve(parts: Parts, ready: impl FnOnce(&Ready) + Send) -> Result<(), Ru
     ready(&announced);
     until_stop(&mut signals, &core.reloader, &access_log).await;
     let drain = Drain { draining, stop, engine, open, doors, connections: data, grace: config.stop_grace };
-    drain.run(&mut signals).await;
-    if let Err(left) = control.drain(LAST_SAVES).await {
+    drain.run(&signals.now).await;
+    if let Some(Err(left)) = signals.now.run_until_cancelled(control.drain(LAST_SAVES)).await {
         tracing::warn!(?left, "ended without waiting for");
     }
-    access_log.finish(LAST_LINES);
+    access_log.finish(if signals.now.is_cancelled() { Duration::from_millis(100) } else { LAST_LINES });
     Ok(())
 }
 
@@ -365,13 +369,12 @@ fn announce(ready: &Ready, state: &State) -> super::run_file::Written {
 }
 
 async fn until_stop(signals: &mut Signals, reloader: &Arc<Reloader>, access_log: &AccessLog) {
-    loop {
-        match signals.next().await {
-            Asked::Stop => return,
-            Asked::Reload => {
-                access_log.reopen();
-                load(reloader).await;
-            }
+    let reloads = async {
+        while signals.reload.recv().await.is_some() {
+            access_log.reopen();
+            load(reloader).await;
         }
-    }
+    };
+    // A load does not hold up a stop; it goes on by itself meanwhile.
+    signals.stop.run_until_cancelled(reloads).await;
 }
