@@ -116,6 +116,7 @@ fn a_route_without_sense_keeps_its_last_good_version_even_over_a_restart() {
     let row = edge.row("routes", "name", "c.test").expect("it is listed");
     assert_eq!((&row["state"], &row["faults"][0]["line"]), (&"kept".into(), &6.into()), "{row}");
     clients.end_without_failure();
+    eventually("the good versions are saved", || in_history(&edge, "two.toml"));
     edge.restart();
     assert!(answers(&edge, "c.test", "c") && answers(&edge, "b.test", "b2"));
 }
