@@ -17,6 +17,9 @@ pub enum StateError {
     /// There is no room in it.
     #[error("the disk of the state folder {} is full; make room there", .0.display())]
     Full(PathBuf, #[source] io::Error),
+    /// It is open to others and holds what is not ours.
+    #[error("the state folder {} is open to others and holds other files; name a folder of its own in `state`, or chmod 700 it", .0.display())]
+    Foreign(PathBuf),
     /// Another edge has it.
     #[error("another edge uses the state folder {}; stop it first, or give this one a `state` of its own", .0.display())]
     Taken(PathBuf),
@@ -45,7 +48,11 @@ impl State {
         let write = |error| refused(folder, error);
         let mode = std::fs::metadata(folder).map_err(write)?.permissions().mode();
         if mode & 0o077 != 0 {
-            // It holds keys: nobody else's business, whoever made it.
+            // It holds keys: nobody else's business. But a folder of others must not be closed to them.
+            let is_ours = folder.join("lock").exists() || std::fs::read_dir(folder).map_err(write)?.next().is_none();
+            if !is_ours {
+                return Err(StateError::Foreign(folder.into()));
+            }
             std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).map_err(write)?;
         }
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
@@ -96,6 +103,19 @@ mod tests {
         assert!(matches!(State::open(&folder), Err(StateError::Taken(taken)) if taken == folder));
         drop(state);
         assert!(State::open(&folder).is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_others_is_not_closed_to_them() {
+        let base = tempfile::tempdir().expect("a folder");
+        let open = || std::fs::set_permissions(base.path(), PermissionsExt::from_mode(0o755)).expect("allowed");
+        open();
+        std::fs::write(base.path().join("theirs"), "").expect("written");
+        assert!(matches!(State::open(base.path()), Err(StateError::Foreign(_))));
+        std::fs::remove_file(base.path().join("theirs")).expect("removed");
+        drop(State::open(base.path()).expect("an empty one may be taken"));
+        open();
+        assert!(State::open(base.path()).is_ok(), "what was ours is closed again");
     }
 
     #[test]
