@@ -39,6 +39,8 @@ fn bad_address(item: &Item<'_>, text: &str) -> Fault {
     let fault = item.fault(format!("`{text}` is not an address with a port"));
     let port = text.trim_start_matches(['*', ':']);
     match (port.parse::<u16>(), text.trim_matches(['[', ']']).parse::<IpAddr>()) {
+        // It has no password: nobody is led to open it to others.
+        (Ok(port), _) if item.key().starts_with("admin.") => fault.hint(format!("write \"127.0.0.1:{port}\"")),
         (Ok(port), _) => fault.hint(format!("write \"0.0.0.0:{port}\" and \"[::]:{port}\"")),
         (_, Ok(IpAddr::V6(address))) => fault.hint(format!("add the port: \"[{address}]:PORT\"")),
         (_, Ok(address)) => fault.hint(format!("add the port: \"{address}:PORT\"")),

@@ -281,6 +281,7 @@ const ENTRYPOINT_FAULTS: &[Row] = &[
         "`:8080` is not an address with a port",
         "write \"0.0.0.0:8080\" and \"[::]:8080\"",
     ),
+    ("[admin]\nlisten = \"9180\"", (2, 10), "`9180` is not an address with a port", "write \"127.0.0.1:9180\""),
     ("[entrypoint.web]\nlisten = []", (2, 10), "`listen` is an empty list", "name at least one address"),
     (
         "[entrypoint.https]",
