@@ -114,6 +114,10 @@ impl api::Source for View {
         }
         let last = self.reloader.last();
         reasons.extend(last.outcome.rejected.iter().map(|name| format!("route {name} is rejected; see edge routes")));
+        let kept = last.outcome.kept.iter();
+        reasons.extend(
+            kept.map(|name| format!("route {name} has a fault, its last good version serves; see edge routes")),
+        );
         api::Readiness { ready: !draining && missing.is_empty(), reasons }
     }
 

@@ -172,7 +172,11 @@ impl Answer {
             row(out, "note", "before all else, the edge answers this itself while the CA checks the host");
         }
         if self.errors > 0 {
-            let note = format!("the route files have {}: see `edge check`", many(self.errors, "error"));
+            let note = format!(
+                "the route files have {}: see `edge check`; a running edge serves the last good version of such routes, see \
+                 `edge routes`",
+                many(self.errors, "error")
+            );
             row(out, "note", &out.paint(Style::Yellow, note));
         }
     }

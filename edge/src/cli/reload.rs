@@ -37,6 +37,9 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
             out.line(format!("  hint: {}", fault.hint));
         }
     }
+    if !reload.rejected.is_empty() {
+        out.line("a rejected route serves its last good version, if it had one; `edge routes` shows which");
+    }
     let changes = reload.added.len() + reload.changed.len() + reload.removed.len();
     out.line(match changes {
         0 => format!("no change; generation {} serves", reload.generation),
