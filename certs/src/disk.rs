@@ -43,7 +43,7 @@ fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull => "; make room on that file system",
         io::ErrorKind::QuotaExceeded => "; raise the quota of the user that edge runs as",
-        io::ErrorKind::PermissionDenied => "; make the state folder belong to the user that edge runs as",
+        io::ErrorKind::PermissionDenied => "; give it to the user that edge runs as",
         io::ErrorKind::ReadOnlyFilesystem => "; mount that file system writable",
         _ => "",
     }
