@@ -83,7 +83,8 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("hyper_util", "warn"),
     ("notify", "warn"),
     ("pingora_core", "warn"),
-    ("pingora_pool", "warn"),
+    // It warns of each server that closes a connection that was kept open, which is their right.
+    ("pingora_pool", "error"),
     ("pingora_rustls", "warn"),
     ("tungstenite", "warn"),
 ];
