@@ -2,6 +2,7 @@
 //! when the test lets go of it, and its output is kept to be shown when something fails.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -47,8 +48,15 @@ pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
 /// A port of loopback that is free now. Another program may take it first, so prefer port 0 where a
 /// program can say which one it got.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    // Below the range from which the system takes the ports of outgoing connections: one of those is not taken from
+    // under us while a program is starting.
+    loop {
+        let chance = RandomState::new().hash_one("a port");
+        let port = 10_000 + u16::try_from(chance % 20_000).expect("below 20,000");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Whether somebody listens there.
