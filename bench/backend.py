@@ -36,7 +36,10 @@ async def converse(reader, writer):
             if b"100-continue" in head.lower():
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await body_length(head, reader)
-            name = head.split(b" ", 2)[1].lstrip(b"/")
+            line = head.lstrip().split(b" ", 2)
+            if len(line) < 3:
+                continue  # the rest of a chunked body
+            name = line[1].lstrip(b"/")
             left = int(name) if name.isdigit() else 2
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % left)
             while left:
