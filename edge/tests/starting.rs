@@ -11,6 +11,7 @@ mod support {
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -78,7 +79,8 @@ fn an_address_of_nobody_is_said() {
 fn a_state_folder_that_cannot_be_used_is_said() {
     let at = |state: &str| PLAIN.replace("state = \"state\"", &format!("state = \"{state}\""));
     says(&refused(&at("edge.toml/state")), 1, &["state folder", "edge.toml/state cannot be made", "EDGE_STATE"]);
-    says(&refused(&at("/proc/self")), 1, &["state folder /proc/self cannot be written to"]);
+    says(&refused(&at("/proc/self/fd")), 1, &["state folder /proc/self/fd cannot be written to"]);
+    says(&refused(&at("/proc/self")), 1, &["state folder /proc/self is open to others", "chmod 700"]);
 }
 
 #[test]
@@ -203,6 +205,7 @@ fn roots_of_the_authority_that_are_missing_fail_orders_and_not_the_start() {
 fn roots_of_the_system_that_cannot_be_saved_do_not_keep_it_from_starting() {
     let edge = TestEdge::start(|dir| {
         fs::create_dir_all(dir.join("state/upstream-roots.pem/in-the-way")).expect("made");
+        fs::set_permissions(dir.join("state"), fs::Permissions::from_mode(0o700)).expect("allowed");
         let route = "[[route]]\nhost = \"a.test\"\nrespond = \"a\"\n";
         [("edge.toml", PLAIN), ("routes/a.toml", route)].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
     });
