@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::edge::TestEdge;
-use super::process::installed;
+use super::process::{installed, run};
 
 /// A program such as `aws`, with a home of its own in the folder of the edge. Nothing of the machine's settings is left.
 #[track_caller]
@@ -27,6 +27,18 @@ pub(crate) fn script(edge: &TestEdge, name: &str) -> Command {
     command.arg(clients().join(name));
     command
 }
+
+/// Chromium does these steps (see `browser.py`): what it printed.
+#[track_caller]
+pub(crate) fn browse(edge: &TestEdge, steps: &[&str]) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).flat_map(|folder| BROWSERS.map(|name| folder.join(name)));
+    let browser = found.into_iter().find(|file| file.exists());
+    let browser = browser.unwrap_or_else(|| panic!("none of {BROWSERS:?} is in PATH: run ./dev setup"));
+    run(script(edge, "browser.py").env("CHROMIUM", browser).args(steps)).success()
+}
+
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A program of the environment that knows no edge: a server.
 #[track_caller]
