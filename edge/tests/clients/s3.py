@@ -1,4 +1,4 @@
-"""The real S3 clients of Python against a server behind the edge: s3.py PART HTTPS-PORT
+"""The real S3 clients of Python against a server behind the edge: s3.py PART HTTPS-PORT [BUCKET]
 
 Names: s3.test and *.s3.test reach the server by path and by bucket, other.test reaches it under a name that nobody signs,
 and rewritten.test is a route that does what must not be done: it replaces the name.
@@ -243,6 +243,10 @@ def expect():
     assert first.startswith(b"HTTP/1.1 403 "), f"it is refused before a body is asked for: {first}"
 
 
-if part != "setup":
+def bucket():
+    client().create_bucket(Bucket=sys.argv[3])
+
+
+if part != "bucket":
     client().create_bucket(Bucket=BUCKET)
 globals()[part]()
