@@ -9,6 +9,7 @@ pub mod config;
 pub mod conn;
 pub mod demo;
 pub mod listen;
+pub mod middleware;
 pub mod proxy;
 pub mod reload;
 pub mod snapshot;

@@ -15,6 +15,7 @@ mod log;
 mod request_id;
 mod routed;
 mod routing;
+mod steps;
 mod upstream_request;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use crate::conn::pingora_io::RequestLink;
+use crate::middleware::{self, BodyFault, Denial};
 use crate::proxy::cx::Cx;
 use crate::proxy::routed::Routed;
 use crate::snapshot::Live;
@@ -79,8 +81,8 @@ impl ProxyHttp for Edge {
         match routing::route(self, session, cx).await {
             Ok(Routed::Upstream) => Ok(false),
             Ok(Routed::Answered) => Ok(true),
-            Ok(Routed::Refused(refusal, detail)) => {
-                answer::refuse(session, cx, &self.metrics, refusal, detail.as_deref()).await?;
+            Ok(Routed::Refused(denial)) => {
+                answer::refuse(session, cx, &self.metrics, *denial).await?;
                 Ok(true)
             }
             Err(error) => Err(error),
@@ -110,7 +112,8 @@ impl ProxyHttp for Edge {
         head: &mut RequestHeader,
         cx: &mut Cx,
     ) -> pingora::Result<()> {
-        upstream_request::head(head, cx)
+        upstream_request::head(head, cx)?;
+        steps::edit_request(head, &cx.done)
     }
 
     async fn request_body_filter(
@@ -134,9 +137,11 @@ impl ProxyHttp for Edge {
         if let Some(conn) = &cx.conn {
             conn.control.took(bytes);
         }
-        let limit = cx.site.as_ref().and_then(|site| site.route.limits.body);
-        if limit.is_some_and(|limit| cx.request_bytes > limit) {
+        if cx.body_limit().is_some_and(|limit| cx.request_bytes > limit) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the route allows");
+        }
+        if !cx.done.request_body.is_empty() {
+            *body = middleware::through(&mut cx.done.request_body, body.take(), end).map_err(cut)?;
         }
         Ok(())
     }
@@ -162,6 +167,7 @@ impl ProxyHttp for Edge {
         }
         if let Some((pick, began)) = cx.pick.take() {
             pick.done(Outcome::Answered, Some(began.elapsed().as_secs_f64()), None);
+            cx.server = Some(pick);
         }
         Ok(())
     }
@@ -183,6 +189,9 @@ impl ProxyHttp for Edge {
             head.set_version(http::Version::HTTP_11);
             head.insert_header("X-Request-Id", cx.id.as_str())?;
         }
+        if !head.status.is_informational() || head.status == 101 {
+            steps::reply(session.req_header(), cx, head, true)?;
+        }
         Ok(())
     }
 
@@ -190,9 +199,12 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         cx: &mut Cx,
     ) -> pingora::Result<Option<Duration>> {
+        if !cx.done.response_body.is_empty() {
+            *body = middleware::through(&mut cx.done.response_body, body.take(), end).map_err(cut)?;
+        }
         cx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         Ok(None)
     }
@@ -223,7 +235,7 @@ impl ProxyHttp for Edge {
         if session.response_written().is_some_and(|head| !head.status.is_informational()) {
             // Too late for words: the connection is closed or the stream reset, so that the cut can be seen.
             answer::note(cx, &self.metrics, refusal, None);
-        } else if let Err(error) = answer::refuse(session, cx, &self.metrics, refusal, None).await {
+        } else if let Err(error) = answer::refuse(session, cx, &self.metrics, Denial::new(refusal)).await {
             tracing::debug!(request_id = cx.id, %error, "the refusal could not be written");
         }
         session.set_keepalive(None);
@@ -248,6 +260,11 @@ impl ProxyHttp for Edge {
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, cx: &mut Cx) {
         self.log(session, cx);
     }
+}
+
+/// A body that cannot go on is cut so that both sides see it.
+fn cut(fault: BodyFault) -> Box<Error> {
+    Error::because(ErrorType::InternalError, "a middleware stopped the body", fault)
 }
 
 impl Edge {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use routes::route::Route;
 use routes::table::Table;
 
+use crate::middleware::Middleware;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
 
@@ -22,6 +23,8 @@ pub use settings::upstream_settings;
 pub struct Site {
     /// The route as it was checked.
     pub route: Arc<Route>,
+    /// What sees its requests before that, in this order.
+    pub steps: Arc<[Arc<dyn Middleware>]>,
     /// What answers.
     pub serve: Serve,
     /// Of the files beside the route's own that were read for it, if there are any: they may change although the route

@@ -70,6 +70,7 @@ fn with_world<T>(work: impl FnOnce(&World<'_>) -> T) -> T {
         certificates: &[],
         folder: Path::new("/etc/edge"),
         disk: &NoDisk,
+        kinds: &routes::world::NoKinds,
     })
 }
 

@@ -14,11 +14,13 @@ use crate::rule::Rule;
 use crate::shape::walk;
 use crate::world::World;
 
+mod middlewares;
 mod standing;
 mod together;
 
 pub use standing::Standing;
 
+use middlewares::middlewares;
 use standing::Holders;
 use together::Judged;
 
@@ -90,9 +92,10 @@ pub fn check_beside(sources: &[Source], world: &World<'_>, standing: Standing<'_
         })
         .collect();
     let mut drafts = Vec::new();
+    let definitions = middlewares(&documents, world, &mut checked.faults);
     for document in &documents {
         let mut faults = Faults::new();
-        drafts.extend(route_items(document, &mut faults).iter().map(|item| file::read(item, world)));
+        drafts.extend(route_items(document, &mut faults).iter().map(|item| file::read(item, world, &definitions)));
         checked.faults.extend(faults.iter().cloned());
     }
     let broken = checked.broken_files.clone();

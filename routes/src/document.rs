@@ -117,7 +117,7 @@ impl Document {
 
     /// The whole document as a table.
     pub fn root(&self) -> Item<'_> {
-        Item { document: self, node: &self.root, name_at: 0, key: String::new() }
+        Item { document: self, node: &self.root, name_at: 0, key: String::new(), under: None }
     }
 
     /// The file's name, as the source gave it.
@@ -147,6 +147,8 @@ pub struct Item<'d> {
     node: &'d Node,
     name_at: usize,
     key: String,
+    /// What is found where this has nothing.
+    under: Option<Box<Self>>,
 }
 
 impl<'d> Item<'d> {
@@ -202,13 +204,29 @@ impl<'d> Item<'d> {
         units::duration(self.as_str()?).ok()
     }
 
-    /// The value under `name`, if it is a table that has one.
+    /// The same value over another one: a key that is missing here is taken from there, on every level.
+    #[must_use]
+    pub fn over(mut self, under: Self) -> Self {
+        self.under = Some(Box::new(under));
+        self
+    }
+
+    /// The value under `name`, if it is a table that has one, or lies over one that has.
     pub fn get(&self, name: &str) -> Option<Self> {
+        let below = self.under.as_ref().and_then(|under| under.get(name));
+        match (self.own(name), below) {
+            (Some(own), Some(below)) => Some(own.over(below)),
+            (own, below) => own.or(below),
+        }
+    }
+
+    /// The value under `name` in this table itself.
+    pub fn own(&self, name: &str) -> Option<Self> {
         let entry = self.table().iter().find(|entry| entry.name == name)?;
         Some(self.child(entry))
     }
 
-    /// Everything in a table, in the order of the file; nothing if it is no table.
+    /// Everything in this table itself, in the order of the file; nothing if it is no table.
     pub fn entries(&self) -> impl Iterator<Item = (&'d str, Self)> {
         self.table().iter().map(|entry| (entry.name.as_str(), self.child(entry)))
     }
@@ -224,6 +242,7 @@ impl<'d> Item<'d> {
             node,
             name_at: node.span.start,
             key: format!("{}[{index}]", self.key),
+            under: None,
         })
     }
 
@@ -266,10 +285,10 @@ impl<'d> Item<'d> {
         text
     }
 
-    /// A table as TOML lines, one a key, without a header.
-    pub fn to_toml_lines(&self) -> String {
+    /// A table as TOML lines, one a key, without a header and without these keys.
+    pub fn to_toml_lines(&self, without: &[&str]) -> String {
         let mut text = String::new();
-        for entry in self.table() {
+        for entry in self.table().iter().filter(|entry| !without.contains(&entry.name.as_str())) {
             emit::entry(entry, &mut text);
             text.push('\n');
         }
@@ -290,6 +309,7 @@ impl<'d> Item<'d> {
             node: &entry.node,
             name_at: entry.name_span.start,
             key: format!("{}{dot}{}", self.key, entry.name),
+            under: None,
         }
     }
 }

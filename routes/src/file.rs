@@ -4,27 +4,36 @@
 use crate::document::Item;
 use crate::fault::{Fault, Faults, did_you_mean, nearest};
 use crate::host::Host;
+use crate::preset::Preset;
 use crate::route::Route;
 use crate::rule::Rule;
 use crate::shape::{Key, Shape, walk};
+use crate::step::Step;
 use crate::world::World;
 
 mod conditions;
 mod options;
+mod steps;
 mod target;
 mod upstream;
+
+pub(crate) use steps::{Definition, Definitions};
 
 /// A whole route file.
 pub const FILE: Shape = Shape::Table(&[
     Key::new("route", Shape::List(&ROUTE), "The routes of this file."),
     Key::later("tcp"),
     Key::later("udp"),
-    Key::later("middleware"),
+    Key::new("middleware", Shape::Map(&Shape::Any), "Middlewares by name, for `use` in the routes of every file."),
 ]);
 
 /// What may stand in a route file besides its routes, which are read one by one.
-pub(crate) const OUTER: Shape =
-    Shape::Table(&[Key::new("route", Shape::Any, ""), Key::later("tcp"), Key::later("udp"), Key::later("middleware")]);
+pub(crate) const OUTER: Shape = Shape::Table(&[
+    Key::new("route", Shape::Any, ""),
+    Key::later("tcp"),
+    Key::later("udp"),
+    Key::new("middleware", Shape::Any, ""),
+]);
 
 /// One `[[route]]`.
 pub const ROUTE: Shape = Shape::Table(&[
@@ -61,15 +70,19 @@ pub const ROUTE: Shape = Shape::Table(&[
     Key::new("redirect", target::REDIRECT, "Sends the client elsewhere: a template, or a table."),
     Key::new("files", target::FILES, "Serves a folder: its path, or a table."),
     Key::new("respond", target::RESPOND, "Answers by itself: a text, or a table."),
-    Key::later("preset"),
-    Key::later("use"),
+    Key::new("preset", Shape::Text("a preset's name"), PRESET_DOC),
+    Key::new("use", steps::USE, steps::USE_DOC),
+    Key::new("without", Shape::OneOrMany(&Shape::Text("a kind of middleware")), steps::WITHOUT_DOC),
 ]);
+
+const PRESET_DOC: &str =
+    "The kind of backend, for defaults of all other keys: see the table of backends in the README.";
 
 const HOSTS: Shape = Shape::OneOrMany(&Shape::Text("a host name"));
 
 /// The keys that decide whether a request is this route's; while one of them is wrong, nobody knows.
 const RULE_KEYS: &[&str] =
-    &["host", "path", "method", "header", "query", "client_ip", "except", "entrypoint", "priority", "preset"];
+    &["host", "path", "method", "header", "query", "client_ip", "except", "entrypoint", "priority"];
 
 /// What could be read of one route.
 #[derive(Debug)]
@@ -99,15 +112,22 @@ impl Draft<'_> {
 }
 
 /// Reads one route and notes everything that is wrong with it.
-pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>) -> Draft<'d> {
+pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>, definitions: &Definitions) -> Draft<'d> {
     let mut faults = Faults::new();
     walk(item, &ROUTE, &mut faults);
     let mut reader = Reader { world, faults };
+    let preset = reader.preset(item);
+    let defaults = preset.and_then(Preset::route);
+    let item = &match &defaults {
+        Some(defaults) => item.clone().over(defaults.clone()),
+        None => item.clone(),
+    };
     let rule = reader.rule(item);
     let hosts = rule.hosts.clone();
     let name = reader.name(item, &hosts);
     let target = reader.target(item);
-    let options = reader.options(item, &rule, target.as_ref());
+    let steps = reader.steps(item, defaults.as_ref(), definitions);
+    let options = reader.options(item, &rule, target.as_ref(), &steps);
     let mut faults = reader.faults;
     let label = name.clone().unwrap_or_else(|| item.key().to_owned());
     faults.name_route(&label);
@@ -124,10 +144,19 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>) -> Draft<'d> {
             limits: options.limits,
             path_policy: options.path_policy,
             host_header: options.host_header,
-            text: format!("[[route]]\n{}", item.to_toml_lines()),
+            text: text(item, &steps),
+            preset: preset.map(|preset| preset.applied(item, &rule.hosts)),
+            steps,
         }
     });
     Draft { item: item.clone(), name: label, hosts, rule: readable.then_some(rule), route, faults, name_taken: false }
+}
+
+/// The route with its middlewares spelled out, so that it needs no other file.
+fn text(item: &Item<'_>, steps: &[Step]) -> String {
+    let own: Vec<String> = steps.iter().filter(|step| !step.from_preset).map(Step::to_toml).collect();
+    let uses = if own.is_empty() { String::new() } else { format!("use = [ {} ]\n", own.join(", ")) };
+    format!("[[route]]\n{uses}{}", item.to_toml_lines(&["use"]))
 }
 
 fn rule_is_wrong(item: &Item<'_>, faults: &Faults) -> bool {
@@ -151,6 +180,19 @@ struct Reader<'w> {
 }
 
 impl Reader<'_> {
+    fn preset(&mut self, item: &Item<'_>) -> Option<&'static Preset> {
+        let given = item.get("preset")?;
+        let name = given.as_str()?;
+        let preset = Preset::find(name);
+        if preset.is_none() {
+            let names = || Preset::all().iter().map(|preset| preset.name);
+            let known = || format!("presets: {}", names().collect::<Vec<_>>().join(", "));
+            let hint = did_you_mean(name, names()).unwrap_or_else(known);
+            self.faults.push(given.fault(format!("there is no preset `{name}`")).hint(hint));
+        }
+        preset
+    }
+
     fn name(&mut self, item: &Item<'_>, hosts: &[Host]) -> Option<String> {
         let Some(given) = item.get("name") else {
             if hosts.is_empty() && item.get("host").is_none() {

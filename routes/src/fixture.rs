@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::check::{Checked, Standing, check_beside};
+use crate::document::Item;
 use crate::document::{Source, Vars};
 use crate::host::Host;
 use crate::route::Route;
-use crate::world::{Disk, Entrypoint, Seen, World};
+use crate::shape::{Key, Shape};
+use crate::world::{Disk, Entrypoint, Kind, Kinds, Needs, Reading, Seen, World};
 
 /// A disk that has `/etc/edge/dist` (a folder), `/etc/edge/ca.pem` and `/etc/edge/key.pem`.
 struct SmallDisk;
@@ -20,6 +22,58 @@ impl Disk for SmallDisk {
             Some("/etc/edge/secret.pem") => Seen::Unreadable("permission denied".into()),
             _ => Seen::Missing,
         }
+    }
+}
+
+/// The kinds `tag` (with a text that is not "bad") and `guard` (which needs one reading of paths).
+struct TwoKinds;
+
+struct Tag;
+struct Guard;
+
+impl Kinds for TwoKinds {
+    fn kind(&self, name: &str) -> Option<&dyn Kind> {
+        match name {
+            "tag" => Some(&Tag),
+            "guard" => Some(&Guard),
+            _ => None,
+        }
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        vec!["tag", "guard"]
+    }
+}
+
+impl Kind for Tag {
+    fn name(&self) -> &'static str {
+        "tag"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        const KEYS: &[Key] = &[Key::new("text", Shape::TEXT, "What it says.").required()];
+        KEYS
+    }
+
+    fn check(&self, settings: &Item<'_>, reading: &mut Reading<'_>) -> Needs {
+        if let Some(text) = settings.get("text").filter(|text| text.as_str() == Some("bad")) {
+            reading.faults.push(text.fault("`bad` is not good"));
+        }
+        Needs::default()
+    }
+}
+
+impl Kind for Guard {
+    fn name(&self) -> &'static str {
+        "guard"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[]
+    }
+
+    fn check(&self, _: &Item<'_>, _: &mut Reading<'_>) -> Needs {
+        Needs { one_reading: true }
     }
 }
 
@@ -60,6 +114,7 @@ fn check_standing(sources: &[Source], acme: bool, standing: Standing<'_>) -> Che
         certificates: &[Host::parse("*.wild.example.com").expect("a host")],
         folder: Path::new("/etc/edge"),
         disk: &SmallDisk,
+        kinds: &TwoKinds,
     };
     check_beside(sources, &world, standing)
 }

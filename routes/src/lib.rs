@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A module imports only what stands to its left:
-//! `fault, units <- document <- shape <- host, path <- world <- rule, target <- route <- file <- check <- table <- explain`.
+//! `fault, units <- document <- shape <- host, path <- world <- preset, step, rule, target <- route <- file <- check <- table
+//! <- explain`.
 //!
 //! ```
 //! use std::path::Path;
@@ -15,7 +16,7 @@
 //! use routes::document::{Source, Vars};
 //! use routes::rule::Request;
 //! use routes::table::Table;
-//! use routes::world::{Disk, Entrypoint, Seen, World};
+//! use routes::world::{Disk, Entrypoint, NoKinds, Seen, World};
 //!
 //! struct EmptyDisk;
 //! impl Disk for EmptyDisk {
@@ -40,6 +41,7 @@
 //!     certificates: &[],
 //!     folder: Path::new("/etc/edge"),
 //!     disk: &EmptyDisk,
+//!     kinds: &NoKinds,
 //! });
 //! let fault = &checked.faults[1];
 //! assert_eq!((fault.line, fault.column, fault.why.as_str()), (8, 1, "unknown key `upstrem`"));
@@ -66,9 +68,11 @@ pub mod fault;
 pub mod file;
 pub mod host;
 pub mod path;
+pub mod preset;
 pub mod route;
 pub mod rule;
 pub mod shape;
+pub mod step;
 pub mod table;
 pub mod target;
 pub mod units;

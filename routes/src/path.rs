@@ -13,9 +13,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 mod pattern;
+mod raw;
 mod reading;
 
 pub use pattern::{PathError, PathPattern, Regex};
+pub use raw::{any_reading_below, raw_rest};
 
 /// Why two readers may take a path for two different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,9 @@
 //! One checked route: everything the edge needs to serve it, with nothing left to be checked.
 //! Made by `check` alone; how it is written is said by `file`.
 
+use crate::preset::Applied;
 use crate::rule::Rule;
+use crate::step::Step;
 use crate::target::Target;
 
 /// One checked route.
@@ -25,6 +27,10 @@ pub struct Route {
     pub path_policy: PathPolicy,
     /// Which `Host` the servers see.
     pub host_header: HostHeader,
+    /// Its middlewares, in the order in which they see a request.
+    pub steps: Vec<Step>,
+    /// What its preset did, if it has one.
+    pub preset: Option<Applied>,
     /// This route alone as TOML without variables: checked again in the same world it gives the same route.
     pub text: String,
 }
@@ -33,7 +39,8 @@ impl Route {
     /// Whether the other route does the same under the same name, wherever it stands.
     pub fn same_as(&self, other: &Self) -> bool {
         // Named one by one, so that a new field does not compile until somebody has decided about it.
-        let Self { name, file: _, line: _, rule, target, tls, limits, path_policy, host_header, text } = self;
+        let Self { name, file: _, line: _, rule, target, tls, limits, path_policy, host_header, steps, preset, text } =
+            self;
         *name == other.name
             && *rule == other.rule
             && *target == other.target
@@ -41,12 +48,16 @@ impl Route {
             && *limits == other.limits
             && *path_policy == other.path_policy
             && *host_header == other.host_header
+            && *steps == other.steps
+            && *preset == other.preset
             && *text == other.text
     }
 
     /// Whether anything about its answers depends on the path.
     pub fn depends_on_path(&self) -> bool {
-        self.rule.depends_on_path() || matches!(self.target, Target::Files(_))
+        self.rule.depends_on_path()
+            || matches!(self.target, Target::Files(_))
+            || self.steps.iter().any(|step| step.one_reading)
     }
 }
 

@@ -8,7 +8,7 @@ mod walk;
 
 pub use reference::reference;
 pub use schema::schema;
-pub use walk::walk;
+pub use walk::{walk, walk_keys};
 
 /// What may stand in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

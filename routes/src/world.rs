@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::document::Vars;
 use crate::host::Host;
 
+mod kinds;
+
+pub use kinds::{Kind, Kinds, Needs, NoKinds, Reading};
+
 /// Everything around the route files.
 pub struct World<'a> {
     /// Where the values of `${NAME}` come from.
@@ -20,17 +24,20 @@ pub struct World<'a> {
     pub folder: &'a Path,
     /// The disk.
     pub disk: &'a dyn Disk,
+    /// The kinds of middleware.
+    pub kinds: &'a dyn Kinds,
 }
 
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { vars, entrypoints, acme, certificates, folder, disk: _ } = self;
+        let Self { vars, entrypoints, acme, certificates, folder, disk: _, kinds } = self;
         f.debug_struct("World")
             .field("vars", vars)
             .field("entrypoints", entrypoints)
             .field("acme", acme)
             .field("certificates", certificates)
             .field("folder", folder)
+            .field("kinds", &kinds.names())
             .finish_non_exhaustive()
     }
 }

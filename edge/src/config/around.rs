@@ -12,6 +12,7 @@ use routes::world::{Entrypoint, World};
 
 use super::disk::RealDisk;
 use super::environment::Environment;
+use crate::middleware::AllKinds;
 
 /// What route files need to know of `edge.toml`.
 #[derive(Clone, Default)]
@@ -46,6 +47,7 @@ impl Around {
                 certificates: &self.certificates,
                 folder: &self.folder,
                 disk: &RealDisk,
+                kinds: &AllKinds,
             },
             standing,
         )

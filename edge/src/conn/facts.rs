@@ -53,4 +53,20 @@ impl ConnFacts {
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
+
+    /// Of nobody in particular.
+    #[cfg(test)]
+    pub(crate) fn of_a_test(id: u64) -> Arc<Self> {
+        let any = ([127, 0, 0, 1], 0).into();
+        Arc::new(Self {
+            id,
+            entrypoint: "https".into(),
+            client: any,
+            peer: any,
+            local: any,
+            trusted_peer: false,
+            tls: None,
+            control: Control::default(),
+        })
+    }
 }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 
 use super::cx::Cx;
-use super::{log, request_id};
+use super::{log, request_id, steps};
 use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
 use crate::conn::h1_body::BodyFault;
@@ -18,6 +19,7 @@ use crate::conn::h1_guard::H1Fault;
 use crate::conn::h1_head::HeadFault;
 use crate::conn::h2_guard::H2Fault;
 use crate::conn::stream::Refuse;
+use crate::middleware::{self, Denial};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{Metrics, Refusal, events};
 
@@ -28,13 +30,9 @@ pub type Detail<'a> = Option<&'a str>;
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn refuse(
-    session: &mut Session,
-    cx: &mut Cx,
-    metrics: &Metrics,
-    refusal: Refusal,
-    detail: Detail<'_>,
-) -> pingora::Result<()> {
+pub async fn refuse(session: &mut Session, cx: &mut Cx, metrics: &Metrics, denial: Denial) -> pingora::Result<()> {
+    let Denial { reason: refusal, detail, headers } = denial;
+    let detail = detail.as_deref();
     note(cx, metrics, refusal, detail);
     let wants_json = session
         .get_header(http::header::ACCEPT)
@@ -44,6 +42,9 @@ pub async fn refuse(
     head.insert_header("Content-Type", kind)?;
     head.insert_header("Cache-Control", "no-store")?;
     head.insert_header("X-Content-Type-Options", "nosniff")?;
+    for (name, value) in headers {
+        head.append_header(name, value)?;
+    }
     write(session, cx, head, body).await
 }
 
@@ -58,8 +59,13 @@ pub fn note(cx: &mut Cx, metrics: &Metrics, refusal: Refusal, detail: Detail<'_>
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn write(session: &mut Session, cx: &Cx, mut head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+pub async fn write(session: &mut Session, cx: &mut Cx, mut head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
     head.insert_header("X-Request-Id", cx.id.as_str())?;
+    steps::reply(session.req_header(), cx, &mut head, false)?;
+    let body = match middleware::through(&mut cx.done.response_body, Some(body), true) {
+        Ok(body) => body.unwrap_or_default(),
+        Err(fault) => return Err(Error::because(ErrorType::InternalError, "a middleware stopped an answer", fault)),
+    };
     head.insert_header("Content-Length", body.len().to_string())?;
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
     // A body that is still to come is not waited for: the connection closes behind the answer instead.

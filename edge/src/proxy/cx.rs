@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::asked::Asked;
 use crate::conn::body_watch::BodyWatch;
 use crate::conn::facts::ConnFacts;
+use crate::middleware::Done;
 use crate::snapshot::{Site, Snapshot};
 use crate::telemetry::{InFlight, Refusal, RouteMetrics};
 use crate::upstream::{Pick, Tried};
@@ -47,6 +48,10 @@ pub struct Cx {
     pub tried: Tried,
     /// The server that is being tried, and since when.
     pub pick: Option<(Pick, Instant)>,
+    /// The server that answered.
+    pub server: Option<Pick>,
+    /// What the middlewares have done.
+    pub done: Done,
     /// Address of the last server that was tried.
     pub upstream: Option<SocketAddr>,
     /// When it was picked.
@@ -82,6 +87,8 @@ impl Cx {
             last: false,
             tried: Tried::default(),
             pick: None,
+            server: None,
+            done: Done::default(),
             upstream: None,
             asked_at: None,
             attempts: 0,
@@ -95,6 +102,11 @@ impl Cx {
     /// How many seconds its connection may wait for the next request; none if there is to be no next one.
     pub fn keepalive(&self) -> Option<u64> {
         (!self.draining.load(Relaxed)).then_some(KEEPALIVE_SECONDS)
+    }
+
+    /// The most bytes that its body may have; none is no limit.
+    pub fn body_limit(&self) -> Option<u64> {
+        self.done.body_limit.unwrap_or_else(|| self.site.as_ref().and_then(|site| site.route.limits.body))
     }
 
     /// What the request is counted under.

@@ -16,19 +16,22 @@ use super::answer;
 use super::cx::Cx;
 use super::files::{self, Found, Looked, Part};
 use super::routed::Routed;
+use super::steps;
+use crate::middleware;
 use crate::telemetry::Refusal;
 
 /// One read of a file and one write to the client.
 const CHUNK: usize = 64 * 1024;
 
 /// Answers as the target of the route says.
-pub(super) async fn answer(session: &mut Session, cx: &Cx, route: &Arc<Route>) -> pingora::Result<Routed> {
+pub(super) async fn answer(session: &mut Session, cx: &mut Cx, route: &Arc<Route>) -> pingora::Result<Routed> {
     match &route.target {
         Target::Redirect(target) => {
             let scheme = cx.conn.as_ref().map_or("https", |conn| conn.scheme());
             let asked = &cx.asked;
             let original = Original { scheme, host: &asked.host, path: &asked.path, query: asked.query.as_deref() };
-            redirect(session, cx, target.status, &target.to.render(&original)).await
+            let to = target.to.render(&original);
+            redirect(session, cx, target.status, &to).await
         }
         Target::Respond(target) => respond(session, cx, target).await,
         Target::Upstream(_) | Target::Files(_) => Ok(Refusal::Internal.into()),
@@ -36,14 +39,14 @@ pub(super) async fn answer(session: &mut Session, cx: &Cx, route: &Arc<Route>) -
 }
 
 /// Sends the client elsewhere.
-pub(super) async fn redirect(session: &mut Session, cx: &Cx, status: u16, to: &str) -> pingora::Result<Routed> {
+pub(super) async fn redirect(session: &mut Session, cx: &mut Cx, status: u16, to: &str) -> pingora::Result<Routed> {
     let mut head = ResponseHeader::build(status, Some(4))?;
     head.insert_header("Location", to)?;
     answer::write(session, cx, head, Bytes::new()).await?;
     Ok(Routed::Answered)
 }
 
-async fn respond(session: &mut Session, cx: &Cx, target: &Respond) -> pingora::Result<Routed> {
+async fn respond(session: &mut Session, cx: &mut Cx, target: &Respond) -> pingora::Result<Routed> {
     let mut head = ResponseHeader::build(target.status, Some(4 + target.headers.len()))?;
     head.insert_header("Content-Type", target.content_type.as_str())?;
     for (name, value) in &target.headers {
@@ -85,6 +88,7 @@ async fn send(session: &mut Session, cx: &mut Cx, found: Found) -> pingora::Resu
     let part = files::part(session.req_header(), &found);
     let mut head = files::head(&found, &part)?;
     head.insert_header("X-Request-Id", cx.id.as_str())?;
+    steps::reply(session.req_header(), cx, &mut head, true)?;
     let bodyless =
         session.req_header().method == Method::HEAD || matches!(part, Part::NotModified | Part::Unsatisfiable);
     session.write_response_header(Box::new(head), bodyless).await.map_err(|error| error.into_down())?;
@@ -99,13 +103,23 @@ async fn send(session: &mut Session, cx: &mut Cx, found: Found) -> pingora::Resu
         if count == 0 {
             break;
         }
-        cx.response_bytes += count as u64;
-        session.write_response_body(Some(chunk.into()), false).await.map_err(|error| error.into_down())?;
+        let chunk = through(cx, Some(chunk.into()), false)?;
+        cx.response_bytes += chunk.as_ref().map_or(0, Bytes::len) as u64;
+        if chunk.is_none() {
+            continue;
+        }
+        session.write_response_body(chunk, false).await.map_err(|error| error.into_down())?;
     }
     if reader.limit() > 0 {
         // The file shrank while it was sent: a clean end would pass for the whole.
         return Error::e_explain(ErrorType::FileReadError, "the file became shorter while it was sent");
     }
-    session.write_response_body(None, true).await.map_err(|error| error.into_down())?;
+    let last = through(cx, None, true)?;
+    session.write_response_body(last, true).await.map_err(|error| error.into_down())?;
     Ok(Routed::Answered)
+}
+
+fn through(cx: &mut Cx, chunk: Option<Bytes>, end: bool) -> pingora::Result<Option<Bytes>> {
+    let failed = |fault| Error::because(ErrorType::InternalError, "a middleware stopped a file", fault);
+    middleware::through(&mut cx.done.response_body, chunk, end).map_err(failed)
 }

@@ -63,6 +63,7 @@ impl Edge {
             attempts: cx.attempts,
             user_agent: field(header::USER_AGENT),
             referer: field(header::REFERER),
+            user: cx.done.user.as_deref(),
         });
     }
 }
@@ -95,6 +96,7 @@ pub(super) fn refused_head<'a>(conn: &'a ConnFacts, refusal: Refusal, request_id
         attempts: 0,
         user_agent: None,
         referer: None,
+        user: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How far a request came without a server.
 
+use crate::middleware::Denial;
 use crate::telemetry::Refusal;
 
 /// What became of a request before any server was asked.
@@ -8,12 +9,18 @@ pub(super) enum Routed {
     Upstream,
     /// It has been answered.
     Answered,
-    /// It is refused, with what the configuration has to say to that.
-    Refused(Refusal, Option<String>),
+    /// It is refused.
+    Refused(Box<Denial>),
 }
 
 impl From<Refusal> for Routed {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, None)
+        Denial::new(refusal).into()
+    }
+}
+
+impl From<Denial> for Routed {
+    fn from(denial: Denial) -> Self {
+        Self::Refused(Box::new(denial))
     }
 }

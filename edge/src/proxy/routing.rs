@@ -16,7 +16,8 @@ use routes::table::Found;
 use super::asked::{self, HeadBounds};
 use super::cx::Cx;
 use super::routed::Routed;
-use super::{Edge, answer, http01, itself};
+use super::{Edge, answer, http01, itself, steps};
+use crate::middleware::Denial;
 use crate::snapshot::{Serve, Site, Snapshot};
 use crate::telemetry::Refusal;
 
@@ -42,15 +43,20 @@ pub(super) async fn route(edge: &Edge, session: &mut Session, cx: &mut Cx) -> pi
     let snapshot = Arc::clone(&cx.snapshot);
     let site = match find(&snapshot, session, cx) {
         Ok(site) => site,
-        Err(Routed::Refused(Refusal::NoRoute | Refusal::UnknownHost, _)) if leads_to_https(cx).is_some() => {
+        Err(denial)
+            if matches!(denial.reason, Refusal::NoRoute | Refusal::UnknownHost) && leads_to_https(cx).is_some() =>
+        {
             return to_https(session, cx).await;
         }
-        Err(routed) => return Ok(routed),
+        Err(denial) => return Ok(denial.into()),
     };
     cx.in_flight = Some(site.metrics.begin());
     cx.site = Some(Arc::clone(&site));
     if let Some(refusal) = bounds(&site.route, session) {
         return Ok(refusal.into());
+    }
+    if let Some(routed) = steps::request(session, cx, &site.steps).await? {
+        return Ok(routed);
     }
     ask_for_pace(&site.route, cx);
     match &site.serve {
@@ -65,8 +71,8 @@ fn challenge(edge: &Edge, cx: &Cx) -> Option<String> {
 }
 
 /// The site for the request, or why there is none.
-fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Routed> {
-    let (asked, Some(conn)) = (&cx.asked, &cx.conn) else { return Err(Refusal::Internal.into()) };
+fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Denial> {
+    let (asked, Some(conn)) = (&cx.asked, &cx.conn) else { return Err(Denial::new(Refusal::Internal)) };
     let table = &snapshot.table;
     let canonical = Canonical::read(asked.path.as_bytes());
     let found = table.find(&Request {
@@ -82,33 +88,34 @@ fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, Ro
         Found::Route(route) => route,
         Found::Closed(closed) => {
             let detail = format!("The fault has the id {}.", closed.fault_id);
-            return Err(Routed::Refused(Refusal::RejectedRoute, Some(detail)));
+            return Err(Denial::new(Refusal::RejectedRoute).detail(detail));
         }
-        Found::Nothing if table.serves(&asked.host) => return Err(Refusal::NoRoute.into()),
-        Found::Nothing => return Err(Refusal::UnknownHost.into()),
+        Found::Nothing if table.serves(&asked.host) => return Err(Denial::new(Refusal::NoRoute)),
+        Found::Nothing => return Err(Denial::new(Refusal::UnknownHost)),
     };
     let covered = conn
         .tls
         .as_ref()
         .is_none_or(|tls| tls.sni.as_deref() == Some(asked.host.as_str()) || tls.certificate.covers(&asked.host));
     if !covered {
-        return Err(Refusal::Misdirected.into());
+        return Err(Denial::new(Refusal::Misdirected));
     }
     // Of the host, not of the route: a raw wildcard must be no way around the rules of a name below it.
     if !canonical.ambiguities.is_empty() && table.path_matters(&asked.host) {
         let detail =
             format!("The path has {}. A route may allow that with path_policy = \"raw\".", canonical.ambiguities);
-        return Err(Routed::Refused(Refusal::AmbiguousPath, Some(detail)));
+        return Err(Denial::new(Refusal::AmbiguousPath).detail(detail));
     }
-    snapshot.site(route).cloned().ok_or_else(|| Refusal::Internal.into())
+    snapshot.site(route).cloned().ok_or_else(|| Denial::new(Refusal::Internal))
 }
 
 /// The stream knows no routes: it is told what this one asks of its client. On HTTP/2 the connection is not one route's,
 /// so only the body of the request is held to it there.
 fn ask_for_pace(route: &Route, cx: &Cx) {
+    let min_rate = cx.done.min_rate.unwrap_or(route.limits.min_rate);
     match (&cx.body, &cx.conn) {
-        (Some(watch), _) => watch.min_rate().set(route.limits.min_rate),
-        (None, Some(conn)) => conn.control.min_rate().set(route.limits.min_rate),
+        (Some(watch), _) => watch.min_rate().set(min_rate),
+        (None, Some(conn)) => conn.control.min_rate().set(min_rate),
         (None, None) => {}
     }
 }
@@ -135,12 +142,13 @@ fn leads_to_https(cx: &Cx) -> Option<u16> {
     cx.snapshot.table.serves(&cx.asked.host).then_some(port)
 }
 
-async fn to_https(session: &mut Session, cx: &Cx) -> pingora::Result<Routed> {
+async fn to_https(session: &mut Session, cx: &mut Cx) -> pingora::Result<Routed> {
     let Some(port) = leads_to_https(cx) else { return Ok(Refusal::NoRoute.into()) };
     let asked = &cx.asked;
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let query = asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-    itself::redirect(session, cx, 308, &format!("https://{}{port}{}{query}", asked.host, asked.path)).await
+    let to = format!("https://{}{port}{}{query}", asked.host, asked.path);
+    itself::redirect(session, cx, 308, &to).await
 }
 
 /// Header fields as conditions see them.

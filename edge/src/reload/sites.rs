@@ -7,9 +7,11 @@ use std::sync::Arc;
 use routes::check::Rejected;
 use routes::fault::{Fault, Place};
 use routes::route::Route;
+use routes::step::Step;
 use routes::target::Target;
 use routes::world::resolve;
 
+use crate::middleware::{self, Building, Middleware};
 use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
 use crate::telemetry::Metrics;
 use crate::upstream::{BuildError, Dns, Pool, SystemRoots};
@@ -43,7 +45,7 @@ impl Builder {
         (sites, failed)
     }
 
-    fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, BuildError> {
+    fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, Unbuilt> {
         let settings = match &route.target {
             Target::Upstream(upstream) => Some(upstream_settings(upstream, &self.folder)),
             Target::Files(_) | Target::Redirect(_) | Target::Respond(_) => None,
@@ -53,8 +55,8 @@ impl Builder {
         let is_same = |old: &&Arc<Site>| old.files_digest == files_digest && old.route.same_as(route);
         if let Some(old) = before.named(&route.name).filter(is_same) {
             // Its place in the file may have moved.
-            let (serve, metrics) = (old.serve.clone(), old.metrics.clone());
-            return Ok(Arc::new(Site { route: Arc::clone(route), serve, files_digest, metrics }));
+            let (steps, serve, metrics) = (Arc::clone(&old.steps), old.serve.clone(), old.metrics.clone());
+            return Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics }));
         }
         let counters = metrics.route(&route.name);
         let serve = match (&route.target, settings) {
@@ -62,13 +64,40 @@ impl Builder {
             (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
             (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };
-        Ok(Arc::new(Site { route: Arc::clone(route), serve, files_digest, metrics: counters }))
+        let steps = self.steps(route)?;
+        Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics: counters }))
+    }
+
+    fn steps(&self, route: &Route) -> Result<Arc<[Arc<dyn Middleware>]>, middleware::BuildError> {
+        let one = |step: &Step| {
+            middleware::build(step, &Building { folder: &self.folder, route: &route.name, name: &step.name })
+        };
+        route.steps.iter().map(one).collect()
     }
 }
 
-fn rejected(route: &Route, error: &BuildError) -> Rejected {
+/// Why a checked route cannot be served.
+#[derive(Debug, thiserror::Error)]
+enum Unbuilt {
+    #[error(transparent)]
+    Upstream(#[from] BuildError),
+    #[error(transparent)]
+    Step(#[from] middleware::BuildError),
+}
+
+impl Unbuilt {
+    /// The key of the route that it is about.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Upstream(_) => "upstream",
+            Self::Step(_) => "use",
+        }
+    }
+}
+
+fn rejected(route: &Route, error: &Unbuilt) -> Rejected {
     let place = Place { file: route.file.clone(), line: route.line, column: 1, source_line: "[[route]]".to_owned() };
-    let mut fault = Fault::error(place, "upstream", error.to_string());
+    let mut fault = Fault::error(place, error.key(), error.to_string());
     fault.route = Some(route.name.clone());
     Rejected {
         name: route.name.clone(),

@@ -150,7 +150,9 @@ fn each_fault_of_a_route_is_told_with_line_and_column() {
     let route = |rest: &str| format!("[[route]]\nhost = \"a.example\"\nupstream = \"b\"\n{rest}\n");
     for (rest, column, why) in [
         ("hots = 1", 1, "unknown key `hots`"),
-        ("use = [\"team\"]", 1, "`use` is not available in this version"),
+        ("use = [\"tem\"]", 8, "there is no middleware `tem`"),
+        ("use = [{ kind = \"tg\" }]", 17, "there is no kind of middleware `tg`"),
+        ("preset = \"mflow\"", 10, "there is no preset `mflow`"),
         ("path = \"api\"", 8, "`api`: a path begins with `/` (prefix), `=/` (exact) or `~` (regular expression)"),
         ("path = [\"/a\", \"~(\"]", 15, "`~(`: the regular expression cannot be used: unclosed group"),
         ("path = \"~x\"", 8, "the regular expression `~x` may match in the middle of a path"),
@@ -311,7 +313,7 @@ fn what_is_no_route_in_a_route_file_is_a_fault_that_harms_no_route() {
     for (text, place, why) in [
         (format!("rout = 1\n{good}"), (1, 1), "unknown key `rout`"),
         (format!("{good}[[tcp]]\nname = \"x\"\n"), (4, 3), "`tcp` is not available in this version"),
-        (format!("{good}[middleware.team]\nkind = \"x\"\n"), (4, 2), "`middleware` is not available in this version"),
+        (format!("{good}[middleware.team]\nkind = \"x\"\n"), (5, 8), "there is no kind of middleware `x`"),
     ] {
         let checked = check_files(&[("a.toml", &text)]);
         let found: Vec<_> =
@@ -466,6 +468,7 @@ fn routes_need_an_entrypoint_that_speaks_http() {
         certificates: &[],
         folder: std::path::Path::new("/"),
         disk: &NoDisk,
+        kinds: &crate::world::NoKinds,
     };
     let checked = check(&[Source::new("a.toml", "[[route]]\nhost = \"a\"\nrespond = \"\"\n")], &world);
     assert_eq!(checked.faults[0].why, "edge.toml has no entrypoint that speaks HTTP");

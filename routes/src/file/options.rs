@@ -6,6 +6,7 @@ use crate::host::{Authority, Host};
 use crate::route::{HostHeader, Issuer, Limits, PathPolicy, RouteTls};
 use crate::rule::Rule;
 use crate::shape::{Key, Shape};
+use crate::step::Step;
 use crate::target::Target;
 use crate::units;
 
@@ -37,11 +38,11 @@ pub(super) struct Options {
 }
 
 impl Reader<'_> {
-    pub(super) fn options(&mut self, item: &Item<'_>, rule: &Rule, target: Option<&Target>) -> Options {
+    pub(super) fn options(&mut self, item: &Item<'_>, rule: &Rule, target: Option<&Target>, steps: &[Step]) -> Options {
         Options {
             tls: self.tls(item, rule),
             limits: self.limits(item),
-            path_policy: self.path_policy(item, rule, target),
+            path_policy: self.path_policy(item, rule, target, steps),
             host_header: self.host_header(item, target),
         }
     }
@@ -108,7 +109,7 @@ impl Reader<'_> {
         limits
     }
 
-    fn path_policy(&mut self, item: &Item<'_>, rule: &Rule, target: Option<&Target>) -> PathPolicy {
+    fn path_policy(&mut self, item: &Item<'_>, rule: &Rule, target: Option<&Target>, steps: &[Step]) -> PathPolicy {
         let Some(given) = item.get("path_policy").filter(|item| item.as_str() == Some("raw")) else {
             return PathPolicy::Strict;
         };
@@ -116,6 +117,9 @@ impl Reader<'_> {
             let fault =
                 given.fault("`raw` is for routes on which nothing depends on the path, and here something does");
             self.faults.push(fault.hint("remove the path conditions, or path_policy"));
+        } else if let Some(step) = steps.iter().find(|step| step.one_reading) {
+            let why = format!("`raw` is for routes on which nothing depends on the path, and `{}` does", step.name);
+            self.faults.push(given.fault(why).hint("remove this middleware, or path_policy"));
         } else if rule.hosts.is_empty() {
             self.faults.push(given.fault("`raw` needs hosts that the route owns").hint("add `host`"));
         }

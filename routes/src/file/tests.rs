@@ -82,7 +82,7 @@ fn the_schema_describes_routes_and_leaves_out_keys_of_later_versions() {
     let schema = schema("route file", &FILE);
     let route = &schema["properties"]["route"]["items"]["properties"];
     assert_eq!(route["upstream"]["anyOf"][0]["type"], "string");
-    assert!(route.get("use").is_none() && schema["properties"].get("tcp").is_none());
+    assert!(route.get("use").is_some() && schema["properties"].get("tcp").is_none());
 }
 
 #[test]

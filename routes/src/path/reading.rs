@@ -134,7 +134,7 @@ impl Reader {
     }
 }
 
-fn hex_pair(bytes: &[u8]) -> Option<u8> {
+pub(super) fn hex_pair(bytes: &[u8]) -> Option<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(bytes.first()?)? << 4 | digit(bytes.get(1)?)?)
 }

@@ -65,7 +65,12 @@ fn wrong_kind(item: &Item<'_>, shape: &Shape) -> Fault {
 }
 
 fn table(item: &Item<'_>, keys: &[Key], faults: &mut Faults) {
-    for (name, value) in item.entries() {
+    walk_keys(item, keys, &[], faults);
+}
+
+/// As [`walk`] for a table of these keys, passing over those that somebody else looks at.
+pub fn walk_keys(item: &Item<'_>, keys: &[Key], besides: &[&str], faults: &mut Faults) {
+    for (name, value) in item.entries().filter(|(name, _)| !besides.contains(name)) {
         match keys.iter().find(|key| key.name == name) {
             Some(key) => walk(&value, &key.shape, faults),
             None => {

@@ -158,6 +158,7 @@ fn checked(rig: &Rig) -> Checked {
         certificates: &[],
         folder: rig.folder.root(),
         disk: &Folders,
+        kinds: &crate::middleware::AllKinds,
     };
     check(&[source], &world)
 }

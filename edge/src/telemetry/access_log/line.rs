@@ -62,6 +62,8 @@ pub struct Line<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The header of that name; its query is not written.
     pub referer: Option<&'a [u8]>,
+    /// Who asked, if a middleware of the route checked a login.
+    pub user: Option<&'a str>,
 }
 
 /// The fields in the order in which they are written.
@@ -91,6 +93,7 @@ pub const FIELDS: &[&str] = &[
     "attempts",
     "user_agent",
     "referer",
+    "user",
 ];
 
 enum Value<'a> {
@@ -182,6 +185,7 @@ impl Line<'_> {
             Value::Count(self.attempts.into()),
             bytes(self.user_agent),
             bytes(self.referer.map(before_query)),
+            text(self.user.unwrap_or_default()),
         ]
     }
 }
@@ -313,6 +317,7 @@ pub(super) mod tests {
             attempts: 1,
             user_agent: Some(b"curl/8"),
             referer: None,
+            user: None,
         }
     }
 

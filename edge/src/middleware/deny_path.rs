@@ -1,0 +1,128 @@
+//! Refuses paths below a prefix with 403, whoever asks and in whatever spelling: a path is refused if any of its possible
+//! readings (escapes decoded, dot segments removed, slashes merged, in any case) is below one of the prefixes. So it
+//! can stand on routes with `path_policy = "raw"` too.
+//!
+//! ```toml
+//! [middleware.no-admin]
+//! kind = "deny-path"
+//! paths = ["/minio/admin", "/metrics"]
+//! except_client_ip = ["10.0.0.0/8"]      # these may
+//! ```
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use routes::document::Item;
+use routes::path::any_reading_below;
+use routes::shape::{Key, Shape};
+use routes::world::Reading;
+
+use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware};
+use crate::telemetry::Refusal;
+
+/// The middleware.
+#[derive(Debug)]
+pub struct DenyPath {
+    prefixes: Vec<String>,
+    except: Vec<IpNet>,
+}
+
+impl Kind for DenyPath {
+    const NAME: &'static str = "deny-path";
+    const KEYS: &'static [Key] = &[
+        Key::new("paths", Shape::OneOrMany(&Shape::Text("a path")), "Prefixes on a segment border.").required(),
+        Key::new(
+            "except_client_ip",
+            Shape::OneOrMany(&Shape::Text("a network")),
+            "Clients that may ask for them all the same.",
+        ),
+    ];
+    type Settings = (Vec<String>, Vec<IpNet>);
+
+    fn read(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<Self::Settings> {
+        let mut prefixes = Vec::new();
+        for path in item.get("paths")?.one_or_many() {
+            let Some(text) = path.as_str() else { continue };
+            if !text.starts_with('/') || text.contains(['%', '?', '\\']) {
+                let fault = path.fault(format!("`{text}` is not a path that can be denied"));
+                reading.faults.push(fault.hint("a path begins with `/` and is written without escapes"));
+            }
+            prefixes.push(text.trim_end_matches('/').to_ascii_lowercase());
+        }
+        let except = item.get("except_client_ip").map(|list| list.one_or_many()).unwrap_or_default();
+        let except = except.iter().filter_map(|item| network(item, reading)).collect();
+        Some((prefixes, except))
+    }
+
+    fn build((prefixes, except): Self::Settings, _: &Building<'_>) -> Result<Self, BuildError> {
+        Ok(Self { prefixes, except })
+    }
+}
+
+/// A network or an address.
+pub(super) fn network(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
+    let text = item.as_str()?;
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    if network.is_none() {
+        let fault = item.fault(format!("`{text}` is not a network"));
+        reading.faults.push(fault.hint("for example \"10.0.0.0/8\", \"2001:db8::/32\" or an address"));
+    }
+    network.map(|network| network.trunc())
+}
+
+impl Middleware for DenyPath {
+    fn request(&self, ask: &mut Ask<'_>) -> Flow {
+        let client = ask.from.client.to_canonical();
+        if !any_reading_below(ask.target().0, &self.prefixes) || self.except.iter().any(|net| net.contains(&client)) {
+            return Flow::Next;
+        }
+        Denial::new(Refusal::DeniedPath).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Request, ask, get, made};
+    use super::*;
+
+    fn is_denied(middleware: &std::sync::Arc<dyn Middleware>, request: &Request) -> bool {
+        matches!(ask(middleware, request).0, Flow::Refuse(denial) if denial.reason == Refusal::DeniedPath)
+    }
+
+    #[test]
+    fn no_spelling_of_a_denied_path_passes() {
+        let middleware = made("deny-path", "paths = [\"/minio/admin/\", \"/metrics\"]");
+        for path in [
+            "/minio/admin",
+            "/minio/admin/v3/info",
+            "/MINIO/Admin",
+            "//minio///admin",
+            "/minio%2fadmin",
+            "/minio%252fadmin",
+            "/x/../minio/admin",
+            "/x/..;/minio/admin",
+            "/x/%2e%2e/minio/admin",
+            "/minio\\admin",
+            "/minio;a=b/admin",
+            "/minio/%61dmin",
+            "/metrics?x",
+            "/metrics%00",
+            "/metrics;x",
+            "/a%2f..%2fmetrics",
+        ] {
+            assert!(is_denied(&middleware, &get(path)), "{path}");
+        }
+        for path in ["/", "/minio/administer", "/bucket/minio/admin2", "/metricsx", "/bucket/metrics"] {
+            assert!(!is_denied(&middleware, &get(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn clients_of_the_exception_may() {
+        let middleware = made("deny-path", "paths = \"/metrics\"\nexcept_client_ip = \"192.0.2.0/24\"");
+        assert!(!is_denied(&middleware, &get("/metrics")));
+        let mut stranger = get("/metrics");
+        stranger.client = "2001:db8::1".parse().expect("an address");
+        assert!(is_denied(&middleware, &stranger));
+    }
+}

@@ -1,0 +1,162 @@
+//! Runs the middlewares of a route: over the request in their order, over its answer in the reverse order.
+//!
+//! What they decide is theirs; here it is only put into the engine's words.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Uri, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+
+use super::answer;
+use super::cx::Cx;
+use super::routed::Routed;
+use crate::middleware::{Ask, Asker, Done, Edit, Flow, Middleware, Reply};
+use crate::telemetry::Refusal;
+
+/// Has every step see the request, until one of them answers. None if they all let it pass.
+///
+/// # Errors
+/// When an answer cannot be written.
+pub(super) async fn request(
+    session: &mut Session,
+    cx: &mut Cx,
+    steps: &[Arc<dyn Middleware>],
+) -> pingora::Result<Option<Routed>> {
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let mut done = std::mem::take(&mut cx.done);
+    let flow = run(session.req_header(), cx, steps, &mut done).await;
+    cx.done = done;
+    let answer = match flow {
+        Flow::Next => return Ok(over_limit(session, cx).map(Routed::from)),
+        Flow::Refuse(denial) => return Ok(Some(Routed::Refused(denial))),
+        // A step that waits says in the end what it wants.
+        Flow::Wait => return Ok(Some(Refusal::Internal.into())),
+        Flow::Answer(answer) => answer,
+    };
+    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
+    for (name, value) in answer.headers {
+        head.append_header(name, value)?;
+    }
+    answer::write(session, cx, head, answer.body).await?;
+    Ok(Some(Routed::Answered))
+}
+
+async fn run(head: &RequestHeader, cx: &Cx, steps: &[Arc<dyn Middleware>], done: &mut Done) -> Flow {
+    let Some(from) = asker(head, cx) else { return Flow::refuse(Refusal::Internal) };
+    for (index, step) in steps.iter().enumerate() {
+        let mut ask = Ask { from, done };
+        let mut flow = step.request(&mut ask);
+        if matches!(flow, Flow::Wait) {
+            flow = step.wait(&mut ask).await;
+        }
+        if !matches!(flow, Flow::Next) {
+            return flow;
+        }
+        done.reached = index + 1;
+    }
+    Flow::Next
+}
+
+fn asker<'a>(head: &'a RequestHeader, cx: &'a Cx) -> Option<Asker<'a>> {
+    let conn = cx.conn.as_ref()?;
+    Some(Asker {
+        method: &head.method,
+        scheme: conn.scheme(),
+        host: &cx.asked.host,
+        authority: &cx.asked.authority,
+        path: &cx.asked.path,
+        query: cx.asked.query.as_deref(),
+        headers: &head.headers,
+        client: cx.client.unwrap_or(conn.client.ip()),
+        route: cx.route(),
+        request_id: &cx.id,
+        has_body: cx.has_body,
+    })
+}
+
+/// A step may have lowered the limit below the length that the request names.
+fn over_limit(session: &Session, cx: &Cx) -> Option<Refusal> {
+    let limit = cx.done.body_limit?.unwrap_or(u64::MAX);
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
+    (length > limit).then_some(Refusal::BodyTooLarge)
+}
+
+/// Puts what the steps changed into the head that the server sees.
+///
+/// # Errors
+/// None that a checked request could cause.
+pub(super) fn edit_request(head: &mut RequestHeader, done: &Done) -> pingora::Result<()> {
+    for edit in &done.edits {
+        match edit {
+            Edit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            Edit::Append(name, value) => drop(head.append_header(name.clone(), value.clone())?),
+            Edit::Remove(name) => drop(head.remove_header(name)),
+        }
+    }
+    let Some(target) = &done.target else { return Ok(()) };
+    let mut parts = head.uri.clone().into_parts();
+    match target.parse() {
+        Ok(path_and_query) => {
+            parts.path_and_query = Some(path_and_query);
+            match Uri::from_parts(parts) {
+                Ok(uri) => head.set_uri(uri),
+                Err(_) => head.set_raw_path(target.as_bytes())?,
+            }
+        }
+        Err(_) => head.set_raw_path(target.as_bytes())?,
+    }
+    Ok(())
+}
+
+/// Has every step that saw the request see the head of its answer.
+///
+/// # Errors
+/// None that a checked answer could cause.
+pub(super) fn reply(
+    request: &RequestHeader,
+    cx: &mut Cx,
+    head: &mut ResponseHeader,
+    from_server: bool,
+) -> pingora::Result<()> {
+    let Some(site) = cx.site.clone().filter(|_| cx.done.reached > 0) else { return Ok(()) };
+    let mut done = std::mem::take(&mut cx.done);
+    let outcome = change(request, cx, head, &site.steps, &mut done, from_server);
+    cx.done = done;
+    outcome
+}
+
+fn change(
+    request: &RequestHeader,
+    cx: &Cx,
+    head: &mut ResponseHeader,
+    steps: &[Arc<dyn Middleware>],
+    done: &mut Done,
+    from_server: bool,
+) -> pingora::Result<()> {
+    let Some(to) = asker(request, cx) else { return Ok(()) };
+    let base: HeaderMap<HeaderValue> = head.headers.clone();
+    let reached = done.reached.min(steps.len());
+    let server = cx.server.as_ref().filter(|_| from_server).map(crate::upstream::Pick::authority);
+    let mut reply = Reply { to, done, status: head.status, from_server, server, base: &base, edits: Vec::new() };
+    steps[..reached].iter().rev().for_each(|step| step.reply(&mut reply));
+    let Reply { status, edits, .. } = reply;
+    if status != head.status {
+        head.set_status(status)?;
+    }
+    for edit in edits {
+        match edit {
+            Edit::Set(name, value) => head.insert_header(name, value)?,
+            Edit::Append(name, value) => drop(head.append_header(name, value)?),
+            Edit::Remove(name) => drop(head.remove_header(&name)),
+        }
+    }
+    let has_no_body = request.method == http::Method::HEAD || matches!(head.status.as_u16(), 101 | 204 | 304);
+    let filtered = from_server && !done.response_body.is_empty() && !has_no_body;
+    if filtered && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Raw paths against canonical prefixes: what is left behind a prefix, and whether any reader could take a path to be
+//! below one.
+
+use super::reading::hex_pair;
+
+/// What the client wrote behind `prefix`, which is canonical and has no slash at its end; empty if that is all of the
+/// path. None if the path is not below it. Escapes of unreserved characters and repeated slashes are read as in the
+/// canonical reading; dot segments are not resolved.
+pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let mut rest = path.as_bytes();
+    for segment in prefix.split('/').skip(1) {
+        rest = rest.strip_prefix(b"/")?;
+        while let [b'/', more @ ..] = rest {
+            rest = more;
+        }
+        for &wanted in segment.as_bytes() {
+            let (byte, length) = match rest {
+                [b'%', more @ ..] => (hex_pair(more)?, 3),
+                [byte, ..] => (*byte, 1),
+                [] => return None,
+            };
+            rest = if byte == wanted { &rest[length..] } else { return None };
+        }
+        if let [b';', ..] = rest {
+            let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+            rest = &rest[end..];
+        }
+        if !matches!(rest, [] | [b'/', ..]) {
+            return None;
+        }
+    }
+    path.get(path.len() - rest.len()..)
+}
+
+/// How often escapes may be nested before nobody decodes them any more.
+const ROUNDS: usize = 3;
+
+/// Whether any reading of `path` is one of `prefixes` or below it on a segment border: escapes decoded up to three
+/// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, in any case. `prefixes` are
+/// in lower case without a slash at their end; an empty one is every path.
+pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
+    let mut text = path.as_bytes().to_ascii_lowercase();
+    for _ in 0..=ROUNDS {
+        if one_round(&text, prefixes) {
+            return true;
+        }
+        match decoded(&text) {
+            Some(next) => text = next,
+            None => break,
+        }
+    }
+    false
+}
+
+fn one_round(text: &[u8], prefixes: &[String]) -> bool {
+    // Readers in C end at a NUL.
+    let ended = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let all = [text, ended];
+    let texts = if ended.len() == text.len() { &all[..1] } else { &all[..] };
+    let ways = [(false, false), (false, true), (true, false), (true, true)];
+    let below = |text: &[u8], (parameters, dots)| {
+        let reading = reading(text, parameters, dots);
+        prefixes.iter().any(|prefix| {
+            let rest = reading.strip_prefix(prefix.as_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        })
+    };
+    texts.iter().any(|text| ways.iter().any(|way| below(text, *way)))
+}
+
+/// The path with single slashes; without `;parameters` and with dot segments resolved if so wanted.
+fn reading(text: &[u8], drop_parameters: bool, resolve_dots: bool) -> Vec<u8> {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in text.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let name =
+            if drop_parameters { segment.split(|byte| *byte == b';').next().unwrap_or_default() } else { segment };
+        match name {
+            b"" => {}
+            b"." if resolve_dots => {}
+            b".." if resolve_dots => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    segments.iter().flat_map(|segment| [b"/".as_slice(), segment]).flatten().copied().collect()
+}
+
+/// All escapes decoded once; none if there are none.
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut rest, mut any) = (text, false);
+    while let [byte, more @ ..] = rest {
+        match (*byte == b'%').then(|| hex_pair(more)).flatten() {
+            Some(value) => {
+                out.push(value.to_ascii_lowercase());
+                (rest, any) = (&more[2..], true);
+            }
+            None => {
+                out.push(*byte);
+                rest = more;
+            }
+        }
+    }
+    any.then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Chance;
+    use crate::path::Canonical;
+
+    #[test]
+    fn what_is_behind_a_prefix_stays_as_it_was_written() {
+        for (path, prefix, rest) in [
+            ("/a/b/c%20d", "/a/b", Some("/c%20d")),
+            ("/a/b", "/a/b", Some("")),
+            ("//a///b//c", "/a/b", Some("//c")),
+            ("/%61/b/", "/a/b", Some("/")),
+            ("/a;x=1/b;y/c", "/a/b", Some("/c")),
+            ("/a/bc", "/a/b", None),
+            ("/a", "/a/b", None),
+            ("/a/%6", "/a/b", None),
+            ("", "/a", None),
+        ] {
+            assert_eq!(raw_rest(path, prefix), rest, "{path}");
+        }
+    }
+
+    #[test]
+    fn prefix_and_rest_read_as_the_whole_does() {
+        let mut chance = Chance(5);
+        let parts = ["/", "a", "b", "%61", ";x", "//", "%20", "c"];
+        let mut found = 0;
+        for _ in 0..20_000 {
+            let path: String = (0..8).map(|_| chance.pick(&parts)).collect();
+            let path = format!("/{path}");
+            let canonical = Canonical::read(path.as_bytes());
+            let is_below = canonical.path == "/a" || canonical.path.starts_with("/a/");
+            let rest = raw_rest(&path, "/a");
+            assert_eq!(rest.is_some(), is_below, "{path} reads {}", canonical.path);
+            let Some(rest) = rest.filter(|rest| !rest.is_empty()) else { continue };
+            found += 1;
+            let whole = format!("/a{}", Canonical::read(rest.as_bytes()).path);
+            assert_eq!(Canonical::read(whole.as_bytes()).path, canonical.path, "{path}");
+        }
+        assert!(found > 100);
+    }
+
+    #[test]
+    fn whatever_the_canonical_reading_puts_below_a_prefix_is_found() {
+        let mut chance = Chance(7);
+        let parts = ["/", "admin", "x", "..", ".", "%2e", "%2F", "%5c", "\\", ";a", "%61dmin", "A", "%00", "%25"];
+        let prefixes = ["/admin".to_owned()];
+        let mut found = 0;
+        for _ in 0..30_000 {
+            let path: String = (0..6).map(|_| chance.pick(&parts)).collect();
+            let canonical = Canonical::read(path.as_bytes()).path.to_ascii_lowercase();
+            if canonical == "/admin" || canonical.starts_with("/admin/") {
+                found += 1;
+                assert!(any_reading_below(&path, &prefixes), "{path} reads {canonical}");
+            }
+        }
+        assert!(found > 100);
+        assert!(any_reading_below("/anything", &[String::new()]));
+    }
+}
