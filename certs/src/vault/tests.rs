@@ -64,7 +64,6 @@ fn what_is_saved_is_loaded_and_readable_by_us_alone() {
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("gen-1"), 0o700);
     assert_eq!(mode("current/privkey.pem"), 0o600);
-    assert_eq!(world.vault(RealDisk).sets(ISSUER).unwrap(), [world.set]);
 }
 
 #[test]
