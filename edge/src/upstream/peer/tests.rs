@@ -15,14 +15,14 @@ fn server(url: &str) -> Server {
         "h2c" => Scheme::H2c,
         _ => Scheme::Http,
     };
-    Server { scheme, host: host.into(), port: port.parse().expect("a port"), weight: 1 }
+    Server::net(scheme, host.into(), port.parse().expect("a port"))
 }
 
 fn peer(url: &str, http: Http, tls: &Tls) -> HttpPeer {
     let profile = Profile::load(tls).expect("good files");
     let template = Template::new(&server(url), http, Timeouts::default(), Some(&profile));
     let address = SocketAddr::from(([127, 0, 0, 1], 8443));
-    template.map(|template| template.peer(address)).expect("good settings")
+    template.map(|template| template.peer(&address.into())).expect("good settings")
 }
 
 #[test]
