@@ -1,16 +1,18 @@
 //! What one request carries from phase to phase: the world it sees, what it asks for, and what became of it so far.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
+
+use http::HeaderValue;
 
 use super::asked::Asked;
 use crate::conn::body_watch::BodyWatch;
 use crate::conn::facts::ConnFacts;
 use crate::snapshot::{Site, Snapshot};
 use crate::telemetry::{InFlight, Refusal, RouteMetrics};
-use crate::upstream::{Pick, Tried};
+use crate::upstream::{Active, Address, Pick, Tried};
 
 /// Between two requests of an HTTP/1 connection.
 pub const KEEPALIVE_SECONDS: u64 = 75;
@@ -48,7 +50,11 @@ pub struct Cx {
     /// The server that is being tried, and since when.
     pub pick: Option<(Pick, Instant)>,
     /// Address of the last server that was tried.
-    pub upstream: Option<SocketAddr>,
+    pub upstream: Option<Address>,
+    /// Counts the request on that server.
+    pub active: Option<Active>,
+    /// The `Set-Cookie` by which the client comes back to that server.
+    pub sticky: Option<HeaderValue>,
     /// When it was picked.
     pub asked_at: Option<Instant>,
     /// How many servers were picked.
@@ -83,6 +89,8 @@ impl Cx {
             tried: Tried::default(),
             pick: None,
             upstream: None,
+            active: None,
+            sticky: None,
             asked_at: None,
             attempts: 0,
             connected: None,
