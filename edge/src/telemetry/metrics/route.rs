@@ -251,6 +251,8 @@ pub enum Outcome {
     Broken,
     /// The client left before there was an answer.
     ClientClosed,
+    /// The edge ended the request itself, as for a body that is too large.
+    GivenUp,
 }
 
 impl Outcome {
@@ -263,6 +265,7 @@ impl Outcome {
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
             Self::ClientClosed => "client_closed",
+            Self::GivenUp => "given_up",
         }
     }
 
@@ -271,7 +274,7 @@ impl Outcome {
         match self {
             Self::Answered => Some(true),
             Self::ConnectFailed | Self::TlsFailed => Some(false),
-            Self::TimedOut | Self::Broken | Self::ClientClosed => None,
+            Self::TimedOut | Self::Broken | Self::ClientClosed | Self::GivenUp => None,
         }
     }
 
@@ -280,7 +283,7 @@ impl Outcome {
         match self {
             Self::Answered => Some(true),
             Self::ConnectFailed | Self::TlsFailed | Self::TimedOut | Self::Broken => Some(false),
-            Self::ClientClosed => None,
+            Self::ClientClosed | Self::GivenUp => None,
         }
     }
 }
