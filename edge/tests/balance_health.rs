@@ -198,3 +198,41 @@ fn a_server_that_came_up_starts_with_a_small_share() {
     let got = (0..60).filter(|_| get(&edge, &[]).text() == "patient").count();
     assert!(got < 20, "{got} of 60, where half would be its share");
 }
+
+#[test]
+fn a_server_that_is_down_stays_so_when_its_route_is_edited() {
+    let ((ill, status), well) = (patient(), Backend::hello("well"));
+    let upstream =
+        format!("servers = [\"{}\", \"{}\"]\nhealth = {{ path = \"/well\", {OFTEN} }}", ill.url(), well.url());
+    let edge = before(&upstream);
+    status.store(500, Ordering::SeqCst);
+    eventually("it is down", || state(&edge, &ill.url()) == "down");
+    let asked = |backend: &Backend| backend.heads().iter().filter(|head| head.starts_with("GET / ")).count();
+    let before = asked(&ill);
+    for name in ["one", "two", "three"] {
+        edge.write_route("app.toml", &route(&format!("query = {{ {name} = \"1\" }}"), &upstream));
+        edge.reload().success();
+        assert!((0..3).all(|_| edge.https(&format!("https://app.test/?{name}=1"), &[]).text() == "well"));
+    }
+    assert_eq!(asked(&ill), before);
+    status.store(200, Ordering::SeqCst);
+    eventually("it is up", || state(&edge, &ill.url()) == "up");
+}
+
+#[test]
+fn a_client_that_sends_too_much_puts_no_server_out() {
+    let [a, b] = ["a", "b"].map(Backend::hello);
+    let edge = TestEdge::with_routes(&[(
+        "app.toml",
+        &route(
+            "limits = { body = \"10B\" }",
+            &format!("servers = [\"{}\", \"{}\"]\neject = {{ after = 1 }}", a.url(), b.url()),
+        ),
+    )]);
+    for _ in 0..6 {
+        let answer = get(&edge, &["-H", "transfer-encoding: chunked", "-d", "this is more than ten bytes"]);
+        assert_eq!(answer.status, 413, "{}", answer.said);
+    }
+    assert_eq!(edge.metric_sum("edge_upstream_ejections_total", &[]), 0.0, "{}", edge.metrics());
+    assert_eq!([&a, &b].map(|it| state(&edge, &it.url())), ["up", "up"]);
+}

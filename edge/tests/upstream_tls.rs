@@ -112,7 +112,7 @@ impl Rig {
             checks: Checks::new(&ServerConf::default(), self.tasks.clone()),
             sticky: StickyKey::new(&[0; StickyKey::LENGTH]),
         };
-        let pool = Pool::build(settings, &means, &metrics.route("app")).expect("good settings");
+        let pool = Pool::build(settings, &means, &metrics.route("app"), None).expect("good settings");
         pool.pick(&Tried::default(), Wish::Any).expect("an address").peer()
     }
 }

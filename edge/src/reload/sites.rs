@@ -55,8 +55,9 @@ impl Builder {
             return Ok(Arc::new(Site { route: Arc::clone(route), serve, files_digest, metrics }));
         }
         let counters = metrics.route(&route.name);
+        let earlier = before.named(&route.name).and_then(|site| site.pool());
         let serve = match (&route.target, settings) {
-            (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.means, &counters)?),
+            (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.means, &counters, earlier)?),
             (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
             (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };

@@ -66,11 +66,16 @@ struct Inner {
 
 impl Pool {
     /// Reads the files that `settings` name, starts to look up its names and to check its servers. Blocks for the files,
-    /// not for the names.
+    /// not for the names. What the pool `before` knows of a server that stays is not forgotten.
     ///
     /// # Errors
     /// What makes the upstream unusable. A route with such an upstream stays closed.
-    pub fn build(settings: Settings, means: &Means, route: &RouteMetrics) -> Result<Self, BuildError> {
+    pub fn build(
+        settings: Settings,
+        means: &Means,
+        route: &RouteMetrics,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
         let shares = |backup: bool| -> Vec<u16> {
             let share = |server: &super::Server| if server.backup == backup { server.weight } else { 0 };
             settings.servers.iter().map(share).collect()
@@ -90,12 +95,16 @@ impl Pool {
             first: balance(false),
             backup: balance(true),
             members: members(&settings, means, route)?,
-            since: Instant::now(),
+            // One clock, so that the times of the pool before mean the same here.
+            since: before.map_or_else(Instant::now, |before| before.inner.since),
             ejecting: Mutex::default(),
             _checks: gone.clone().drop_guard(),
             settings,
         };
         let pool = Self { inner: Arc::new(inner) };
+        if let Some(before) = before {
+            pool.inner.learn(&before.inner);
+        }
         checked::start(&pool.inner, &means.checks, &gone);
         Ok(pool)
     }
@@ -185,6 +194,16 @@ impl Inner {
     /// Since the pool was made: small numbers that fit an atomic.
     fn millis(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn learn(&self, before: &Self) {
+        let checked = self.settings.health.is_some() && self.settings.health == before.settings.health;
+        for member in &self.members {
+            let same = |other: &&Member| other.metrics.server() == member.metrics.server();
+            if let Some(earlier) = before.members.iter().find(same) {
+                member.learn(earlier, checked);
+            }
+        }
     }
 
     /// A request on this server ended well or badly, as far as that is known.

@@ -84,6 +84,14 @@ impl Standing {
         self.back_at.store(now, Relaxed);
         self.full_at.store(now.saturating_add(millis(slow_start)), Relaxed);
     }
+
+    /// Takes over what another one shows by the same clock.
+    pub(super) fn learn(&self, before: &Self) {
+        self.failures.store(before.failures.load(Relaxed), Relaxed);
+        self.ejections.store(before.ejections.load(Relaxed), Relaxed);
+        self.back_at.store(before.back_at.load(Relaxed), Relaxed);
+        self.full_at.store(before.full_at.load(Relaxed), Relaxed);
+    }
 }
 
 fn millis(time: Duration) -> u64 {

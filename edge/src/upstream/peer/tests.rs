@@ -149,3 +149,19 @@ fn only_the_group_key_tells_authorities_apart() {
     };
     assert_eq!(hash(&one.tls), hash(&two.tls));
 }
+
+#[test]
+fn a_socket_shares_no_connection_with_another_socket_or_another_http() {
+    use std::path::PathBuf;
+
+    use crate::upstream::address::Address;
+    let hash = |path: &str, http| {
+        let place = Place::Unix(path.into());
+        let server = Server { scheme: Scheme::Http, place, weight: 1, backup: false };
+        let template = Template::new(&server, http, Timeouts::default(), None).expect("good settings");
+        template.peer(&Address::from(&PathBuf::from(path))).reuse_hash()
+    };
+    assert_eq!(hash("/run/a.sock", Http::Auto), hash("/run/a.sock", Http::One));
+    assert_ne!(hash("/run/a.sock", Http::Auto), hash("/run/a.sock", Http::H2c));
+    assert_ne!(hash("/run/a.sock", Http::Auto), hash("/run/b.sock", Http::Auto));
+}

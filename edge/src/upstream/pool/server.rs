@@ -96,6 +96,17 @@ impl Member {
         }
     }
 
+    /// Goes on with what another pool knows of the same server; what its checks said, only if there are checks here too.
+    pub(super) fn learn(&self, before: &Self, checked: bool) {
+        self.standing.learn(&before.standing);
+        let earlier = before.known();
+        for known in self.known() {
+            if let Some(earlier) = earlier.iter().find(|earlier| earlier.address == known.address) {
+                known.learn(earlier, checked);
+            }
+        }
+    }
+
     /// Whether any address is usable.
     pub(super) fn has(&self, usable: impl Fn(&Known) -> bool) -> bool {
         self.with_addresses(|addresses| addresses.list.iter().any(|known| usable(known)))
@@ -149,8 +160,8 @@ impl Member {
 
     pub(super) fn count(&self, outcome: Outcome, error: Option<&str>, at: SystemTime) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        // A client that leaves tells nothing about the server.
-        if matches!(outcome, Outcome::Answered | Outcome::ClientClosed) {
+        // A client that leaves, or is refused, tells nothing about the server.
+        if matches!(outcome, Outcome::Answered | Outcome::ClientClosed | Outcome::GivenUp) {
             return;
         }
         self.failed(error.unwrap_or(outcome.label()).to_owned(), at);
@@ -178,10 +189,7 @@ impl Member {
     fn with_addresses<T>(&self, look: impl FnOnce(&Addresses) -> T) -> T {
         let known = self.known.load();
         let Source::Name { watched, port } = &self.source else { return look(&known) };
-        let of = Arc::clone(&watched.current().addresses);
-        if Arc::ptr_eq(&of, &known.of) {
-            return look(&known);
-        }
+        let Some(of) = watched.addresses_other_than(&known.of) else { return look(&known) };
         let keep = |ip: &IpAddr| {
             let address = SocketAddr::new(*ip, *port).into();
             let before = known.list.iter().find(|known| known.address == address);
@@ -221,6 +229,15 @@ impl Known {
             self.shunned_until.store(0, Ordering::Relaxed);
         }
         Some(change)
+    }
+
+    fn learn(&self, before: &Self, checked: bool) {
+        self.shunned_until.store(before.shunned_until.load(Ordering::Relaxed), Ordering::Relaxed);
+        if checked {
+            let tally = *before.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+            self.down.store(before.is_down(), Ordering::Relaxed);
+        }
     }
 
     /// Nobody checks it any more: it counts as up.

@@ -41,7 +41,7 @@ impl Rig {
     }
 
     fn with(&self, settings: Settings) -> Result<Pool, BuildError> {
-        Pool::build(settings, &self.means, &self.metrics.route("blog"))
+        Pool::build(settings, &self.means, &self.metrics.route("blog"), None)
     }
 
     fn clear(&self, hosts: &[&str]) -> Pool {
@@ -258,4 +258,24 @@ async fn a_socket_is_a_server_like_any_other() {
     let pick = pool.pick(&Tried::default(), Wish::Any).expect("a server");
     assert_eq!((pick.server(), pick.address().to_string().as_str()), ("unix:/run/x.sock", "unix:/run/x.sock"));
     assert_eq!((pick.authority(), pick.peer()._address.to_string().as_str()), ("localhost", "/run/x.sock"));
+}
+
+#[tokio::test]
+async fn a_new_pool_goes_on_with_what_the_one_before_knows_of_its_servers() {
+    let rig = rig();
+    let eject = Some(Eject { after: 1, time: Duration::from_secs(60), max: Duration::from_secs(60) });
+    let settings = |hosts: &[&str]| Settings { servers: servers(hosts), eject, ..Settings::default() };
+    let before = rig.with(settings(&["10.0.0.1", "10.0.0.2", "10.0.0.3"])).expect("good settings");
+    let first = before.pick(&Tried::default(), Wish::Any).expect("a server");
+    first.done(Outcome::Broken, None, None);
+    assert_eq!(ip(&first), "10.0.0.1");
+    let after = Pool::build(
+        settings(&["10.0.0.4", "10.0.0.1", "10.0.0.3"]),
+        &rig.means,
+        &rig.metrics.route("blog"),
+        Some(&before),
+    )
+    .expect("good settings");
+    let states: Vec<ServerState> = after.status().into_iter().map(|server| server.state).collect();
+    assert!(matches!(states[..], [ServerState::Up, ServerState::Ejected(_), ServerState::Up]), "{states:?}");
 }
