@@ -50,7 +50,7 @@ const ROUNDS: usize = 3;
 /// in lower case without a slash at their end; an empty one is every path.
 pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
     let is_plain = |byte: u8| !matches!(byte, 0 | b'%' | b';' | b'\\');
-    if path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.") {
+    if path.starts_with('/') && path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.") {
         return is_below(path.to_ascii_lowercase().trim_end_matches('/').as_bytes(), prefixes);
     }
     let canonical = Canonical::read(path.as_bytes()).path.to_ascii_lowercase();
