@@ -8,6 +8,7 @@ mod body;
 pub(crate) mod client;
 mod fields;
 mod flow;
+pub(crate) mod hot_file;
 mod kind;
 mod reply;
 
