@@ -38,6 +38,7 @@ kinds! {
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
+    ip::Ip,
 }
 
 /// The kinds as the check of route files sees them.
