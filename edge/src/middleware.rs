@@ -10,6 +10,7 @@ mod fields;
 mod flow;
 pub(crate) mod hot_file;
 mod kind;
+pub(crate) mod passwords;
 mod reply;
 
 pub use ask::{Ask, Asker, Done};
