@@ -4,7 +4,9 @@
 //! file below is one kind; a new one is that file and its line in the list here.
 
 mod ask;
+pub(crate) mod authorization;
 mod body;
+mod brake;
 pub(crate) mod client;
 mod fields;
 mod flow;
@@ -36,6 +38,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    basic_auth::BasicAuth,
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
