@@ -14,6 +14,7 @@ pub(crate) mod hot_file;
 mod kind;
 pub(crate) mod passwords;
 mod reply;
+pub(crate) mod tokens;
 
 pub use ask::{Ask, Asker, Done};
 pub(crate) use body::through;
