@@ -40,6 +40,7 @@ macro_rules! kinds {
 
 kinds! {
     basic_auth::BasicAuth,
+    api_token::ApiToken,
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
