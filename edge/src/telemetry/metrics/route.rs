@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
+use crate::telemetry::provider::Provider;
 use crate::telemetry::refusal::Refusal;
 
 /// The families with a `route` label.
@@ -183,6 +184,11 @@ impl RouteMetrics {
     pub fn last_good(&self, middleware: &str) -> LastGood {
         let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
         LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// The server that checks logins for a middleware of this route.
+    pub fn provider(&self, middleware: &str) -> Provider {
+        Provider::new(self.name(), middleware)
     }
 
     fn count(&self, series: &Series, method: &'static str, code: u16) {
