@@ -41,6 +41,7 @@ macro_rules! kinds {
 kinds! {
     basic_auth::BasicAuth,
     api_token::ApiToken,
+    forward_auth::ForwardAuth,
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
