@@ -36,6 +36,7 @@ kinds! {
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
+    rate::Rate,
 }
 
 /// The kinds as the check of route files sees them.
