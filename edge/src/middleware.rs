@@ -37,6 +37,8 @@ kinds! {
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
     rate::Rate,
+    body_limit::BodyLimit,
+    min_rate::MinRate,
 }
 
 /// The kinds as the check of route files sees them.
