@@ -141,7 +141,9 @@ impl ProxyHttp for Edge {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the route allows");
         }
         if !cx.done.request_body.is_empty() {
-            *body = middleware::through(&mut cx.done.request_body, body.take(), end).map_err(cut)?;
+            let passed = middleware::through(&mut cx.done.request_body, body.take(), end).map_err(cut)?;
+            // To the engine nothing is the end of the body, and an empty piece is none.
+            *body = if end { passed } else { Some(passed.unwrap_or_default()) };
         }
         Ok(())
     }
