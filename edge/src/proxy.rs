@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -150,7 +151,7 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         head: &mut ResponseHeader,
         cx: &mut Cx,
     ) -> pingora::Result<()> {
@@ -158,9 +159,6 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         cx.answered = Some(Instant::now());
-        if session.is_http2() {
-            upstream_request::drop_heavy(session.req_header_mut());
-        }
         if let Some(conn) = &cx.conn {
             conn.control.answer_began();
         }
@@ -193,6 +191,10 @@ impl ProxyHttp for Edge {
         }
         if !head.status.is_informational() || head.status == 101 {
             steps::reply(session.req_header(), cx, head, true)?;
+            // Not before: steps look at the request again.
+            if session.is_http2() {
+                upstream_request::drop_heavy(session.req_header_mut());
+            }
         }
         Ok(())
     }
@@ -209,6 +211,21 @@ impl ProxyHttp for Edge {
         }
         cx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         Ok(None)
+    }
+
+    /// Trailers end a body: what filters still hold is sent in their place, as there can be one end only.
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        cx: &mut Cx,
+    ) -> pingora::Result<Option<Bytes>> {
+        if cx.done.response_body.is_empty() {
+            return Ok(None);
+        }
+        let last = middleware::through(&mut cx.done.response_body, None, true).map_err(cut)?.unwrap_or_default();
+        cx.response_bytes += last.len() as u64;
+        Ok(Some(last))
     }
 
     fn fail_to_connect(&self, session: &mut Session, _peer: &HttpPeer, cx: &mut Cx, error: Box<Error>) -> Box<Error> {
