@@ -39,6 +39,9 @@ kinds! {
     rate::Rate,
     body_limit::BodyLimit,
     min_rate::MinRate,
+    compress::Compress,
+    concurrency::Concurrency,
+    cors::Cors,
 }
 
 /// The kinds as the check of route files sees them.
