@@ -5,6 +5,7 @@
 
 mod ask;
 mod body;
+pub(crate) mod client;
 mod fields;
 mod flow;
 mod kind;
