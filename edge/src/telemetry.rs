@@ -6,12 +6,14 @@
 pub mod access_log;
 pub mod events;
 mod format;
+mod last_good;
 mod metrics;
 mod refusal;
 pub mod setup;
 mod throttle;
 
 pub use format::Format;
+pub use last_good::LastGood;
 pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,

@@ -5,10 +5,12 @@ use super::super::Done;
 use super::*;
 
 use crate::middleware::testing::Request;
+use crate::telemetry::{BuildInfo, Metrics};
 
 fn rate_of(law: Law, by: By) -> Rate {
     let settings = Settings { law, by, tell: true, remember: 1_000 };
-    let building = Building { folder: "/".as_ref(), route: "app", name: "fair" };
+    let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
+    let building = Building { folder: "/".as_ref(), route: "app", name: "fair", metrics: &metrics };
     Rate::build(settings, &building).expect("it opens nothing")
 }
 

@@ -10,6 +10,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
+use crate::telemetry::last_good::LastGood;
 use crate::telemetry::refusal::Refusal;
 
 /// The families with a `route` label.
@@ -25,6 +26,7 @@ pub(super) struct RouteFamilies {
     upstream_up: IntGaugeVec,
     upstream_requests: IntCounterVec,
     retries: IntCounterVec,
+    last_good: IntGaugeVec,
 }
 
 impl RouteFamilies {
@@ -40,6 +42,7 @@ impl RouteFamilies {
             upstream_up: gauge(&f::UPSTREAM_UP, registry),
             upstream_requests: counter(&f::UPSTREAM_REQUESTS, registry),
             retries: counter(&f::RETRIES, registry),
+            last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
         }
     }
 
@@ -58,6 +61,7 @@ impl RouteFamilies {
         forget(&self.request_bytes, &f::REQUEST_BYTES, gone);
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
+        forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -173,6 +177,12 @@ impl RouteMetrics {
     /// What one server of this route counts.
     pub fn upstream(&self, server: &str) -> UpstreamMetrics {
         UpstreamMetrics { route: self.clone(), server: server.into(), series: OnceLock::new() }
+    }
+
+    /// Whether a middleware of this route works with what it had before.
+    pub fn last_good(&self, middleware: &str) -> LastGood {
+        let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
+        LastGood::new(self.name(), middleware, gauge)
     }
 
     fn count(&self, series: &Series, method: &'static str, code: u16) {
