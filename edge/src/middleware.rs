@@ -43,6 +43,7 @@ kinds! {
     compress::Compress,
     concurrency::Concurrency,
     cors::Cors,
+    error_pages::ErrorPages,
 }
 
 /// The kinds as the check of route files sees them.
