@@ -5,6 +5,7 @@
 
 mod ask;
 mod body;
+mod captures;
 pub(crate) mod client;
 mod fields;
 mod flow;
@@ -44,6 +45,7 @@ kinds! {
     concurrency::Concurrency,
     cors::Cors,
     error_pages::ErrorPages,
+    rewrite::Rewrite,
 }
 
 /// The kinds as the check of route files sees them.
