@@ -45,7 +45,9 @@ kinds! {
     concurrency::Concurrency,
     cors::Cors,
     error_pages::ErrorPages,
+    redirect::Redirect,
     rewrite::Rewrite,
+    add_prefix::AddPrefix,
 }
 
 /// The kinds as the check of route files sees them.
