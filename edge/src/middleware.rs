@@ -57,3 +57,5 @@ impl world::Kinds for AllKinds {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,10 @@ impl ProxyHttp for Edge {
         match routing::route(self, session, cx).await {
             Ok(Routed::Upstream) => Ok(false),
             Ok(Routed::Answered) => Ok(true),
+            Ok(Routed::ByStep(made)) => {
+                answer::write_made(session, cx, *made).await?;
+                Ok(true)
+            }
             Ok(Routed::Refused(denial)) => {
                 answer::refuse(session, cx, &self.metrics, *denial).await?;
                 Ok(true)

@@ -313,7 +313,7 @@ fn docs() -> PathBuf {
 fn the_generated_pages_are_not_stale() {
     let files = Files::new(&[("docs/x", "")]);
     files.edge(&["docs", "--write", "docs"]).success();
-    for name in ["CONFIG.md", "METRICS.md"] {
+    for name in ["CONFIG.md", "METRICS.md", "MIDDLEWARES.md"] {
         let read = |folder: &Path| fs::read_to_string(folder.join(name)).expect("it is there");
         assert!(read(&docs()) == read(&files.0.path().join("docs")), "docs/{name} is stale: run ./dev docs");
     }

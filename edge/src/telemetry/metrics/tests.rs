@@ -72,7 +72,7 @@ fn a_route_without_requests_has_no_series_and_a_forgotten_one_neither() {
         metrics.refused(route.name(), Refusal::NoUpstream);
     }
     metrics.refused("", Refusal::UnknownHost);
-    metrics.forget_route("blog");
+    metrics.retain_routes(|route| route != "blog");
     let page = metrics.render();
     assert!(!page.contains("idle") && !page.contains("blog"), "{page}");
     assert!(page.contains(r#"edge_upstream_up{route="shop",upstream="http://a"} 1"#));
