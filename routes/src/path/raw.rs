@@ -1,6 +1,7 @@
 //! Raw paths against canonical prefixes: what is left behind a prefix, and whether any reader could take a path to be
 //! below one.
 
+use super::Canonical;
 use super::reading::hex_pair;
 
 /// What the client wrote behind `prefix`, which is canonical and has no slash at its end; empty if that is all of the
@@ -10,8 +11,9 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let mut rest = path.as_bytes();
     for segment in prefix.split('/').skip(1) {
         rest = rest.strip_prefix(b"/")?;
-        while let [b'/', more @ ..] = rest {
-            rest = more;
+        // Segments without a name.
+        while let [b'/' | b';', ..] = rest {
+            rest = rest.strip_prefix(b"/").unwrap_or_else(|| behind_parameters(rest));
         }
         for &wanted in segment.as_bytes() {
             let (byte, length) = match rest {
@@ -22,8 +24,7 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
             rest = if byte == wanted { &rest[length..] } else { return None };
         }
         if let [b';', ..] = rest {
-            let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-            rest = &rest[end..];
+            rest = behind_parameters(rest);
         }
         if !matches!(rest, [] | [b'/', ..]) {
             return None;
@@ -32,12 +33,18 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     path.get(path.len() - rest.len()..)
 }
 
+/// From the end of the segment on.
+fn behind_parameters(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    &rest[end..]
+}
+
 /// How often escapes may be nested before nobody decodes them any more.
 const ROUNDS: usize = 3;
 
 /// Whether any reading of `path` is one of `prefixes` or below it on a segment border: escapes decoded up to three
-/// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, in any case. `prefixes` are
-/// in lower case without a slash at their end; an empty one is every path.
+/// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, or as the canonical reading
+/// does all of it, in any case. `prefixes` are in lower case without a slash at their end; an empty one is every path.
 pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
     let mut text = path.as_bytes().to_ascii_lowercase();
     for _ in 0..=ROUNDS {
@@ -58,14 +65,16 @@ fn one_round(text: &[u8], prefixes: &[String]) -> bool {
     let all = [text, ended];
     let texts = if ended.len() == text.len() { &all[..1] } else { &all[..] };
     let ways = [(false, false), (false, true), (true, false), (true, true)];
-    let below = |text: &[u8], (parameters, dots)| {
-        let reading = reading(text, parameters, dots);
+    let below = |reading: &[u8]| {
         prefixes.iter().any(|prefix| {
             let rest = reading.strip_prefix(prefix.as_bytes());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         })
     };
-    texts.iter().any(|text| ways.iter().any(|way| below(text, *way)))
+    // Escapes of dots alone, and parameters with all that is in them, are gone in no step of ours.
+    let canonical = Canonical::read(text).path.to_ascii_lowercase();
+    below(canonical.as_bytes())
+        || texts.iter().any(|text| ways.iter().any(|(parameters, dots)| below(&reading(text, *parameters, *dots))))
 }
 
 /// The path with single slashes; without `;parameters` and with dot segments resolved if so wanted.
