@@ -177,6 +177,9 @@ GET harbor.example.com/api/x
   servers       http://10.0.0.2:8080 (weight 2)
                 https://10.0.0.3:8443 (weight 1)
   balance       round-robin
+  health        judged by requests alone
+  eject         after 5 failures in a row, for 10s and longer each time
+  retries       connect; at most 1 more
   http          HTTP/2 where TLS agrees on it, else HTTP/1.1
   timeouts      connect 5s, first byte 60s, idle 300s
   Host          as the client sent it

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{Uri, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
@@ -123,10 +123,12 @@ fn change(
     from_server: bool,
 ) -> pingora::Result<()> {
     let Some(to) = asker(request, cx) else { return Ok(()) };
-    let base: HeaderMap<HeaderValue> = head.headers.clone();
+    // An answer may be replaced by a refusal before it is written.
+    done.response_body.clear();
     let reached = done.reached.min(steps.len());
     let server = cx.server.as_ref().filter(|_| from_server).map(crate::upstream::Pick::authority);
-    let mut reply = Reply { to, done, status: head.status, from_server, server, base: &base, edits: Vec::new() };
+    let mut reply =
+        Reply { to, done, status: head.status, from_server, server, base: &head.headers, edits: Vec::new() };
     steps[..reached].iter().rev().for_each(|step| step.reply(&mut reply));
     let Reply { status, edits, .. } = reply;
     if status != head.status {

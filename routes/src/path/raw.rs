@@ -11,9 +11,13 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let mut rest = path.as_bytes();
     for segment in prefix.split('/').skip(1) {
         rest = rest.strip_prefix(b"/")?;
-        // Segments without a name.
-        while let [b'/' | b';', ..] = rest {
-            rest = rest.strip_prefix(b"/").unwrap_or_else(|| behind_parameters(rest));
+        // Empty segments are none, and neither is one that is all parameter.
+        loop {
+            rest = match rest {
+                [b'/', more @ ..] => more,
+                [b';', ..] => behind_segment(rest),
+                _ => break,
+            };
         }
         for &wanted in segment.as_bytes() {
             let (byte, length) = match rest {
@@ -24,7 +28,7 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
             rest = if byte == wanted { &rest[length..] } else { return None };
         }
         if let [b';', ..] = rest {
-            rest = behind_parameters(rest);
+            rest = behind_segment(rest);
         }
         if !matches!(rest, [] | [b'/', ..]) {
             return None;
@@ -33,8 +37,7 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     path.get(path.len() - rest.len()..)
 }
 
-/// From the end of the segment on.
-fn behind_parameters(rest: &[u8]) -> &[u8] {
+fn behind_segment(rest: &[u8]) -> &[u8] {
     let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
     &rest[end..]
 }
@@ -43,9 +46,17 @@ fn behind_parameters(rest: &[u8]) -> &[u8] {
 const ROUNDS: usize = 3;
 
 /// Whether any reading of `path` is one of `prefixes` or below it on a segment border: escapes decoded up to three
-/// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, or as the canonical reading
-/// does all of it, in any case. `prefixes` are in lower case without a slash at their end; an empty one is every path.
+/// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, in any case. `prefixes` are
+/// in lower case without a slash at their end; an empty one is every path.
 pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
+    let is_plain = |byte: u8| !matches!(byte, 0 | b'%' | b';' | b'\\');
+    if path.starts_with('/') && path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.") {
+        return is_below(path.to_ascii_lowercase().trim_end_matches('/').as_bytes(), prefixes);
+    }
+    let canonical = Canonical::read(path.as_bytes()).path.to_ascii_lowercase();
+    if is_below(canonical.trim_end_matches('/').as_bytes(), prefixes) {
+        return true;
+    }
     let mut text = path.as_bytes().to_ascii_lowercase();
     for _ in 0..=ROUNDS {
         if one_round(&text, prefixes) {
@@ -65,16 +76,15 @@ fn one_round(text: &[u8], prefixes: &[String]) -> bool {
     let all = [text, ended];
     let texts = if ended.len() == text.len() { &all[..1] } else { &all[..] };
     let ways = [(false, false), (false, true), (true, false), (true, true)];
-    let below = |reading: &[u8]| {
-        prefixes.iter().any(|prefix| {
-            let rest = reading.strip_prefix(prefix.as_bytes());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        })
-    };
-    // Escapes of dots alone, and parameters with all that is in them, are gone in no step of ours.
-    let canonical = Canonical::read(text).path.to_ascii_lowercase();
-    below(canonical.as_bytes())
-        || texts.iter().any(|text| ways.iter().any(|(parameters, dots)| below(&reading(text, *parameters, *dots))))
+    let below = |text: &[u8], (parameters, dots)| is_below(&reading(text, parameters, dots), prefixes);
+    texts.iter().any(|text| ways.iter().any(|way| below(text, *way)))
+}
+
+fn is_below(reading: &[u8], prefixes: &[String]) -> bool {
+    prefixes.iter().any(|prefix| {
+        let rest = reading.strip_prefix(prefix.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
 }
 
 /// The path with single slashes; without `;parameters` and with dot segments resolved if so wanted.
