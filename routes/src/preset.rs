@@ -161,7 +161,9 @@ fn compare(preset: &Item<'_>, route: Option<&Item<'_>>, key: &str, settings: &mu
     if key == "use" {
         return;
     }
-    if preset.kind() == Kind::Table {
+    // `health = false` is the whole of it.
+    let is_flag = route.is_some_and(|route| route.kind() == Kind::Bool);
+    if preset.kind() == Kind::Table && !is_flag {
         let below = |(name, item): (&str, Item<'_>)| {
             let value = route.and_then(|route| route.get(name));
             compare(&item, value.as_ref(), &format!("{key}.{name}"), settings);

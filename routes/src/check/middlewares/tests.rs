@@ -60,7 +60,7 @@ fn what_needs_one_reading_of_the_path_does_not_go_with_raw() {
 #[test]
 fn a_preset_is_the_default_of_every_key_and_the_route_wins() {
     let text = "[[route]]\nhost = \"m.example\"\npreset = \"open-webui\"\n[route.upstream]\nservers = \"http://b\"\n\
-        timeouts = { idle = \"7s\" }\n";
+        timeouts = { idle = \"7s\" }\nhealth = false\n";
     let checked = check_files(&[("a.toml", text)]);
     let applied = checked.routes[0].preset.as_ref().expect("a preset");
     let setting = |key: &str| applied.settings.iter().find(|setting| setting.key == key).expect(key);
@@ -69,6 +69,8 @@ fn a_preset_is_the_default_of_every_key_and_the_route_wins() {
     let first_byte = setting("upstream.timeouts.first_byte");
     assert_eq!((first_byte.value.as_str(), first_byte.from), ("\"600s\"", From::Preset));
     assert!(applied.tell.iter().any(|say| say.contains("m.example")), "{:?}", applied.tell);
+    let health = setting("upstream.health");
+    assert_eq!((health.value.as_str(), health.from), ("false", From::Route));
     let crate::target::Target::Upstream(upstream) = &checked.routes[0].target else { panic!("servers were written") };
     let seconds = |time: Option<std::time::Duration>| time.expect("a limit").as_secs();
     assert_eq!((seconds(upstream.timeouts.first_byte), seconds(upstream.timeouts.idle)), (600, 7));
