@@ -50,7 +50,7 @@ fn the_cap_is(edge: &TestEdge, host: &str, backend: &Backend, mib: usize) {
     assert_eq!(backend.body_bytes() - before, mib << 21);
 }
 
-/// The whole chain of services is done before it answers.
+/// Requirements: per-route timeouts and body cap. The whole chain of services is done before it answers.
 #[test]
 fn the_orchestrator_may_take_its_time_over_a_big_request() {
     let (sender, answers) = channel::<String>();
@@ -77,6 +77,7 @@ fn the_orchestrator_may_take_its_time_over_a_big_request() {
     assert!(explained.contains("600s"), "{explained}");
 }
 
+/// Requirement: strip prefix, slash redirect.
 #[test]
 fn monarch_stands_at_a_root_or_below_its_prefixes() {
     let monarch = Backend::echo();
@@ -100,7 +101,8 @@ fn monarch_stands_at_a_root_or_below_its_prefixes() {
     the_cap_is(&edge, "monarch.test", &monarch, 10);
 }
 
-/// HOMEPAGE_ALLOWED_HOSTS is compared with Host, by the health check's too.
+/// Requirements: Host kept; active health per sheet. HOMEPAGE_ALLOWED_HOSTS is compared with Host, that of the health
+/// check too.
 #[test]
 fn homepage_sees_the_name_that_it_was_told() {
     let homepage = Backend::start(|exchange| match exchange.header("host") {
@@ -124,7 +126,7 @@ fn homepage_sees_the_name_that_it_was_told() {
     );
 }
 
-/// X-Script-Name of anybody is its mount point, and its cookies are not Secure by itself.
+/// Requirements: response rewrite of Set-Cookie; untrusted headers are stripped. X-Script-Name of anybody is its mount point, and its cookies are not Secure by itself.
 #[test]
 fn pgadmin_is_mounted_by_the_edge_alone_and_its_cookies_are_secure() {
     let pgadmin = Backend::start(|exchange| {
@@ -144,7 +146,7 @@ fn pgadmin_is_mounted_by_the_edge_alone_and_its_cookies_are_secure() {
     }
 }
 
-/// [auth.proxy] logs in whom a header names; live sockets are for the page of root_url alone.
+/// Requirements: untrusted headers are stripped; path deny list; websocket upgrade. [auth.proxy] logs in whom a header names; live sockets are for the page of root_url alone.
 #[test]
 fn grafana_gets_no_login_of_a_client_and_its_live_socket_works() {
     let grafana = sockets(Some("https://grafana.test"));
@@ -167,6 +169,7 @@ fn grafana_gets_no_login_of_a_client_and_its_live_socket_works() {
     assert!(!socket(&edge, url, &["Origin: https://evil.test"]).status.success());
 }
 
+/// Requirement: path deny list.
 #[test]
 fn prometheus_answers_questions_and_takes_no_orders() {
     let prometheus = Backend::echo();
@@ -191,6 +194,24 @@ fn prometheus_answers_questions_and_takes_no_orders() {
     the_cap_is(&edge, "prometheus.test", &prometheus, 20);
 }
 
+/// What the route says wins, and a step of the preset that does not fit goes.
+#[test]
+fn prometheus_below_a_prefix_has_its_own_closed_paths() {
+    let prometheus = Backend::echo();
+    let own = "path = \"/prom\"\nlimits = { body = \"1MiB\" }\nwithout = \"deny-path\"\n\
+               use = [{ kind = \"deny-path\", paths = [\"/prom/-/quit\"] }]";
+    let edge = before("prometheus", &prometheus.url(), own);
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.as_file().set_len((1 << 20) + 1).expect("there is room");
+    let long = format!("@{}", file.path().display());
+    let status = |path: &str, args: &[&str]| edge.https(&format!("https://prometheus.test{path}"), args).status;
+    for protocol in PROTOCOLS {
+        assert_eq!(status("/prom/-/quit", &[protocol, "-X", "POST"]), 403);
+        assert_eq!(status("/prom/-/reload", &[protocol, "-X", "POST"]), 200, "it is open again");
+        assert_eq!(status("/prom/up", &[protocol, "--data-binary", &long]), 413);
+    }
+}
+
 /// With a base path, the UI's own redirect names it.
 #[test]
 fn jaegers_page_is_served() {
@@ -205,7 +226,7 @@ fn jaegers_page_is_served() {
     }
 }
 
-/// A real gRPC server takes the place of the collector: calls and streams over h2c, with their trailers.
+/// Requirement: gRPC (h2c and trailers). A real gRPC server takes the place of the collector: calls and streams over h2c, with their trailers.
 #[test]
 fn spans_come_by_grpc_with_trailers() {
     let server = grpc_server();
@@ -224,7 +245,7 @@ fn spans_come_by_grpc_with_trailers() {
     assert_eq!(streams["trailers"]["x-trailer"], "after the body");
 }
 
-/// hbbs and hbbr take the address that any of these headers names for that of the client.
+/// Requirements: websocket upgrade; per-route "send client IP" switch. hbbs and hbbr take the address that any of these headers names for that of the client.
 #[test]
 fn rustdesk_has_both_sockets_and_is_told_no_address() {
     let (hbbs, hbbr) = (sockets(None), sockets(None));
@@ -245,7 +266,7 @@ fn rustdesk_has_both_sockets_and_is_told_no_address() {
     assert_eq!(edge.https("https://rustdesk.test/", &[]).status, 404, "nothing else of it is served");
 }
 
-/// The API's paths beside pages from a folder, and its description below another path.
+/// Requirements: strip prefix, exact paths, SPA from a folder. The API's paths beside pages from a folder, and its description below another path.
 #[test]
 fn dioptra_is_an_api_beside_pages() {
     let api = Backend::echo();
@@ -276,7 +297,7 @@ fn dioptra_is_an_api_beside_pages() {
     the_cap_is(&edge, "dioptra.test", &api, 10);
 }
 
-/// An application that writes the address of its socket into its page, as IHP does.
+/// Requirements: Host kept; websocket upgrade. An application that writes the address of its socket into its page, as IHP does.
 #[test]
 fn an_application_in_a_cluster_has_its_name_and_its_sockets() {
     let app = sockets(None);
@@ -298,7 +319,7 @@ fn an_application_in_a_cluster_has_its_name_and_its_sockets() {
     the_cap_is(&edge, "k8s-app.test", &own, 10);
 }
 
-/// It can take the origin of its own page for a foreign one.
+/// Requirements: Origin dropped; websocket upgrade; body cap. It can take the origin of its own page for a foreign one.
 #[test]
 fn the_console_of_minio_has_its_sockets_whatever_it_thinks_of_origins() {
     let console = Backend::start(|exchange| match exchange.header("origin") {

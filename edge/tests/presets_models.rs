@@ -44,6 +44,7 @@ fn ollama_stand_in() -> (Backend, Sender<Vec<u8>>) {
     (backend, sender)
 }
 
+/// Requirements: Host set, Origin dropped; NDJSON flush.
 #[test]
 fn ollama_answers_under_any_name_line_by_line() {
     for protocol in PROTOCOLS {
@@ -70,6 +71,7 @@ fn vllm_stand_in() -> (Backend, Sender<Vec<u8>>, Receiver<()>) {
     (backend, sender, is_broken_off)
 }
 
+/// Requirements: SSE flush; path deny list.
 #[test]
 fn vllm_events_come_one_by_one_and_its_metrics_not_at_all() {
     for protocol in PROTOCOLS {
@@ -84,6 +86,7 @@ fn vllm_events_come_one_by_one_and_its_metrics_not_at_all() {
     }
 }
 
+/// Requirements: body cap; disconnect propagation.
 #[test]
 fn vllm_gets_no_body_above_its_cap_and_hears_of_a_client_that_went() {
     let (vllm, events, is_broken_off) = vllm_stand_in();
@@ -111,7 +114,7 @@ fn connect(edge: &TestEdge, host: &str) -> Client {
     Client::connect(edge.address("https"), host, &trust).expect("a connection")
 }
 
-/// Its socket is for pages of CORS_ALLOW_ORIGIN alone, and a header may be a login.
+/// Requirements: websocket upgrade; untrusted headers are stripped. Its socket is for pages of CORS_ALLOW_ORIGIN alone, and a header may be a login.
 #[test]
 fn open_webui_has_its_socket_and_no_logins_of_clients() {
     let webui = sockets(Some("https://open-webui.test"));
@@ -130,7 +133,7 @@ fn open_webui_has_its_socket_and_no_logins_of_clients() {
     assert!(!ask("https://evil.test").status.success());
 }
 
-/// The two things that MLflow checks or builds from what it believes to be: Origin, and the scheme of its redirect.
+/// Requirements: Origin dropped; response rewrite of Location. The two things that MLflow checks or builds from what it believes to be: Origin, and the scheme of its redirect.
 #[test]
 fn mlflow_takes_changes_of_its_own_page_and_redirects_to_https() {
     let mlflow = Backend::start(|exchange| {

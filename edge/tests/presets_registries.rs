@@ -85,6 +85,7 @@ fn a_client_gets_through(name: &str, edge: &support::edge::TestEdge, realm: &str
     }
 }
 
+/// Requirements: response rewrite of WWW-Authenticate and Location; unlimited streaming request bodies.
 #[test]
 fn harbor_with_a_wrong_external_url_sends_clients_here() {
     let harbor = RegistryStandIn { told: "http://harbor.internal:8080/service", health: "/api/v2.0/ping" }.start();
@@ -99,6 +100,7 @@ fn nexus_is_a_docker_registry_at_the_root_of_a_host() {
     a_client_gets_through("nexus-docker", &edge, "/v2/token", "");
 }
 
+/// Requirements: response rewrite, and what must not be rewritten; raw path and query.
 #[test]
 fn a_registry_may_send_elsewhere_for_blobs_and_not_for_tokens_of_this_host() {
     let registry = RegistryStandIn { told: "http://registry.test:80/v2", health: "/none" }.start();
@@ -112,7 +114,7 @@ fn a_registry_may_send_elsewhere_for_blobs_and_not_for_tokens_of_this_host() {
     assert_eq!(odd.header("x-target"), Some("/v2/a%2Fb//c/"));
 }
 
-/// Gitea up to 1.21: the realm is ROOT_URL. Events of the page are a stream.
+/// Requirements: response rewrite of WWW-Authenticate; SSE flush. Gitea up to 1.21: the realm is ROOT_URL. Events of the page are a stream.
 #[test]
 fn gitea_with_a_wrong_root_url_sends_clients_here_and_its_events_pass() {
     let gitea = RegistryStandIn { told: "http://10.0.0.7:32166/v2", health: "/api/healthz" };
@@ -128,7 +130,7 @@ fn gitea_with_a_wrong_root_url_sends_clients_here_and_its_events_pass() {
     pieces_pass_one_by_one(&edge, "https://gitea.test/user/events", &accept, sender);
 }
 
-/// Nexus writes the addresses of packages into its answers, as the proxy's headers tell it.
+/// Requirements: Host kept with its port; raw path. Nexus writes the addresses of packages into its answers, as the proxy's headers tell it.
 #[test]
 fn nexus_names_its_packages_by_the_address_that_the_client_asked_for() {
     let nexus = Backend::start(|exchange| {
@@ -145,7 +147,7 @@ fn nexus_names_its_packages_by_the_address_that_the_client_asked_for() {
     }
 }
 
-/// DVC's HTTP remote: 404 is how it learns what is missing, and it sends what it has in chunks.
+/// Requirement: unlimited streaming request bodies, chunked. DVC's HTTP remote: 404 is how it learns what is missing, and it sends what it has in chunks.
 #[test]
 fn a_dvc_remote_takes_chunks_without_a_length() {
     let store = Mutex::new(Vec::new());
@@ -173,7 +175,7 @@ fn a_dvc_remote_takes_chunks_without_a_length() {
     assert_eq!((put.status, edge.https(url, &[]).text().as_str()), (201, "some data"));
 }
 
-/// What a signature covers arrives byte for byte, its host and port among it.
+/// Requirements: raw path and query; Host kept with its port. What a signature covers arrives byte for byte, its host and port among it.
 #[test]
 fn s3_requests_arrive_as_they_were_signed() {
     let server = Backend::echo();
@@ -194,6 +196,7 @@ fn s3_requests_arrive_as_they_were_signed() {
     }
 }
 
+/// Requirement: path deny list.
 #[test]
 fn minio_has_no_administration_for_clients_in_any_spelling() {
     let server = Backend::echo();
