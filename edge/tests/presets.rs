@@ -27,7 +27,9 @@ fn check(routes: &[(String, String)]) -> String {
     for folder in ["routes", "frontend/dist"] {
         fs::create_dir_all(dir.path().join(folder)).expect("it is new");
     }
-    fs::write(dir.path().join("edge.toml"), "").expect("the folder is writable");
+    for (name, text) in [("edge.toml", ""), ("users.htpasswd", ""), ("tokens.toml", "")] {
+        fs::write(dir.path().join(name), text).expect("the folder is writable");
+    }
     for (name, text) in routes {
         fs::write(dir.path().join("routes").join(name), text).expect("the folder is writable");
     }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use support::backend::{Backend, Exchange, Then};
-use support::presets::{PROTOCOLS, before, own_address, pieces_pass_one_by_one, say, stream};
+use support::presets::{PROTOCOLS, before, own_address, pieces_pass_one_by_one, route, say, stream};
 
 /// A registry that wants tokens of a service which it names as it was told to, and names uploads by what its proxy says.
 struct RegistryStandIn {
@@ -93,11 +93,21 @@ fn harbor_with_a_wrong_external_url_sends_clients_here() {
     a_client_gets_through("harbor", &edge, "/service/token", "");
 }
 
+/// Requirements: add prefix; response rewrite. Some addresses that Nexus gives name the repository, and they are served too.
 #[test]
 fn nexus_is_a_docker_registry_at_the_root_of_a_host() {
     let nexus = RegistryStandIn { told: "http://nexus.internal/v2", health: "/service/rest/v1/status" }.start();
-    let edge = before("nexus-docker", &nexus.url(), "");
-    a_client_gets_through("nexus-docker", &edge, "/v2/token", "");
+    let (url, repository) = (nexus.url(), "/repository/docker-hosted");
+    let prefixed = format!("path = \"/v2\"\nuse = [{{ kind = \"add-prefix\", prefix = \"{repository}\" }}]\n");
+    let itself = "name = \"itself\"\npath = \"/repository/docker-hosted/v2\"";
+    let both = prefixed + &route("nexus-docker", &url, itself);
+    let edge = before("nexus-docker", &url, &both);
+    a_client_gets_through("nexus-docker", &edge, "/v2/token", repository);
+    let known = ["-H", "Authorization: Bearer good", "-T", "/dev/null"];
+    let target = "/repository/docker-hosted/v2/a/manifests/1";
+    let by_name = edge.https(&format!("https://nexus-docker.test{target}"), &known);
+    assert_eq!(by_name.header("x-target"), Some(target));
+    assert_eq!(edge.https("https://nexus-docker.test/service/rest/v1/status", &[]).status, 404);
 }
 
 /// Requirements: response rewrite, and what must not be rewritten; raw path and query.
