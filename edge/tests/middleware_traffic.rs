@@ -18,7 +18,7 @@ use std::sync::mpsc::{Sender, channel};
 use support::backend::{Backend, Then};
 use support::client::{Client, Trust};
 use support::curl::Answer;
-use support::edge::{TestEdge, edge as run};
+use support::edge::TestEdge;
 use support::h2c::H2cServer;
 use support::process::{eventually, free_port};
 
