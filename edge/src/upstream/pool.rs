@@ -128,17 +128,21 @@ impl Pool {
         let now = inner.millis();
         let fresh = |known: &Known| known.is_fresh(now) && !tried.holds(&known.address);
         let share = |position: usize| inner.members[position].standing.share(now);
-        if let Wish::Server(position) = wish
-            && inner.members.get(position).is_some_and(|member| member.standing.share(now) > 0)
-            && let Some(known) = inner.members[position].next(fresh)
-        {
-            return Some(self.picked(position, known));
+        let wished = |backup: bool| {
+            let Wish::Server(position) = wish else { return None };
+            let member = inner.members.get(position).filter(|member| member.backup == backup)?;
+            let known = if share(position) > 0 { member.next(fresh) } else { None };
+            known.map(|known| self.picked(position, known))
+        };
+        if let Some(pick) = wished(false) {
+            return Some(pick);
         }
         let (first, backup) = (&inner.first, &inner.backup);
         let draw = first.draw(wish.key());
         let untried = |known: &Known| !known.is_down() && !tried.holds(&known.address);
         self.pick_where(first, &draw, |position| draw.admits(position, share(position)), fresh)
             .or_else(|| self.pick_where(first, &draw, |position| share(position) > 0, fresh))
+            .or_else(|| wished(true))
             .or_else(|| self.pick_where(backup, &backup.draw(wish.key()), |position| share(position) > 0, fresh))
             .or_else(|| self.pick_where(first, &draw, |_| true, untried))
             .or_else(|| self.pick_where(backup, &backup.draw(wish.key()), |_| true, untried))
