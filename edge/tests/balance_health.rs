@@ -236,3 +236,34 @@ fn a_client_that_sends_too_much_puts_no_server_out() {
     assert_eq!(edge.metric_sum("edge_upstream_ejections_total", &[]), 0.0, "{}", edge.metrics());
     assert_eq!([&a, &b].map(|it| state(&edge, &it.url())), ["up", "up"]);
 }
+
+#[test]
+fn checks_end_with_their_route_though_a_request_of_it_goes_on() {
+    let free = Arc::new(AtomicBool::new(false));
+    let freed = Arc::clone(&free);
+    let backend = Backend::start(move |exchange| {
+        exchange.drain()?;
+        while exchange.target() == "/long" && !freed.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        exchange.answer("200 OK", &[], b"ended")
+    });
+    let upstream = |check: &str| format!("servers = \"{}\"\nhealth = {{ path = \"{check}\", {OFTEN} }}", backend.url());
+    let asked = |target: &str| {
+        let start = format!("GET {target} ");
+        backend.heads().iter().filter(|head| head.starts_with(&start)).count()
+    };
+    let edge = before(&upstream("/one"));
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| edge.https("https://app.test/long", &[]));
+        eventually("it is under way", || asked("/long") == 1 && asked("/one") >= 1);
+        edge.write_route("app.toml", &route("", &upstream("/two")));
+        edge.reload().success();
+        eventually("the new checks run", || asked("/two") >= 1);
+        let (old, new) = (asked("/one"), asked("/two"));
+        eventually("they go on", || asked("/two") >= new + 4);
+        assert_eq!(asked("/one"), old);
+        free.store(true, Ordering::SeqCst);
+        assert_eq!(long.join().expect("no panic").text(), "ended");
+    });
+}

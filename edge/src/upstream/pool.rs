@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 use pingora::upstreams::peer::{ALPN, HttpPeer};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::balance::{Balance, Draw, Way};
@@ -60,8 +60,14 @@ struct Inner {
     since: Instant,
     /// Held while it is decided whether one more server may be left alone.
     ejecting: Mutex<()>,
-    /// Ends the checks.
-    _checks: DropGuard,
+    /// Ends the checks, with the pool at the latest.
+    checks: CancellationToken,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.checks.cancel();
+    }
 }
 
 impl Pool {
@@ -89,7 +95,6 @@ impl Pool {
             Choice::Turns | Choice::HashClient | Choice::HashHeader(_) | Choice::Sticky(_) => Way::Turns,
         };
         let balance = |backup| Balance::new(way, &shares(backup), RandomState::new().hash_one(backup));
-        let gone = CancellationToken::new();
         let inner = Inner {
             wishes: Wishes::new(&settings.choice, &settings.servers, &means.sticky),
             first: balance(false),
@@ -98,20 +103,30 @@ impl Pool {
             // One clock, so that the times of the pool before mean the same here.
             since: before.map_or_else(Instant::now, |before| before.inner.since),
             ejecting: Mutex::default(),
-            _checks: gone.clone().drop_guard(),
+            checks: CancellationToken::new(),
             settings,
         };
         let pool = Self { inner: Arc::new(inner) };
         if let Some(before) = before {
             pool.inner.learn(&before.inner);
         }
-        checked::start(&pool.inner, &means.checks, &gone);
+        checked::start(&pool.inner, &means.checks);
         Ok(pool)
     }
 
     /// What it was built from.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Ends the checks: another pool has its place, and only requests under way still use this one.
+    pub fn retire(&self) {
+        self.inner.checks.cancel();
+    }
+
+    /// Whether both are the same upstream.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What a request wishes for.
