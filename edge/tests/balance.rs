@@ -284,6 +284,27 @@ fn an_idempotent_request_goes_on_to_another_server_if_the_route_wants_that_and_n
 }
 
 #[test]
+fn servers_on_http2_are_no_exception() {
+    let inner = |respond: &str| {
+        TestEdge::with_routes(&[("app.toml", &format!("[[route]]\nhost = \"app.test\"\nrespond = {respond}\n"))])
+    };
+    let (full, good) = (inner("{ status = 503, body = \"full\" }"), inner("\"good\""));
+    let url = |edge: &TestEdge| format!("\"https://{}\"", edge.address("https"));
+    let edge = before(&format!(
+        "servers = [{}, {}]\nhttp = 2\ntls = {{ verify = false, server_name = \"app.test\" }}\n\
+         retries = {{ on = [\"unavailable\"] }}",
+        url(&full),
+        url(&good)
+    ));
+    for version in ["--http1.1", "--http2"] {
+        assert!((0..4).all(|_| get(&edge, &[version]).text() == "good"), "{version}");
+        let posts: HashSet<String> = (0..2).map(|_| get(&edge, &[version, "-d", "x"]).text()).collect();
+        assert_eq!(posts.len(), 2, "a body is sent once: {posts:?}");
+    }
+    assert!(edge.metric_sum("edge_retries_total", &["reason=\"unavailable\""]) >= 4.0);
+}
+
+#[test]
 fn when_all_servers_are_unavailable_the_last_answer_is_the_answer() {
     let full = |text: &'static str| {
         Backend::start(move |exchange| exchange.answer("503 Service Unavailable", &[], text.as_bytes()))
