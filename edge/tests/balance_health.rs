@@ -82,6 +82,8 @@ fn when_all_servers_are_down_by_their_checks_nobody_waits_for_them_and_the_edge_
     let port = free_port();
     let edge = before(&format!("servers = \"http://127.0.0.1:{port}\"\nhealth = {{ {OFTEN} }}"));
     eventually("it is down", || state(&edge, &format!("http://127.0.0.1:{port}")) == "down");
+    let row = edge.row("upstreams", "route", "app.test").expect("listed");
+    assert_eq!(row["last_error"]["text"], "no connection: Connection refused (os error 111)");
     for version in ["--http1.1", "--http2"] {
         let answer = get(&edge, &[version]);
         assert_eq!(answer.status, 503);
@@ -140,6 +142,9 @@ fn checks_speak_the_http_and_the_tls_of_requests() {
         checks("h2c", "ok") >= 2.0 && checks("tls", "ok") >= 2.0 && checks("bad", "failed") >= 2.0
     });
     assert_eq!((checks("h2c", "failed"), checks("tls", "failed"), checks("bad", "ok")), (0.0, 0.0, 0.0));
+    let row = edge.row("upstreams", "route", "bad").expect("listed");
+    let why = row["last_error"]["text"].as_str().unwrap_or_default();
+    assert!(why.contains("TLSHandshakeFailure"), "{why}");
 }
 
 #[test]
