@@ -80,9 +80,9 @@ fn the_same_header_goes_to_the_same_server_and_to_another_when_that_is_dead() {
     let [a, b, c] = ["a", "b", "c"].map(Backend::hello);
     let edge = before(&format!("servers = {}\nbalance = \"hash:header:X-User\"", list(&[&a, &b, &c])));
     let of = |user: usize| get(&edge, &["-H", &format!("x-user: {user}")]).text();
-    let first: Vec<String> = (0..20).map(of).collect();
+    let first: Vec<String> = (0..40).map(of).collect();
     assert_eq!(first.iter().collect::<HashSet<_>>().len(), 3, "{first:?}");
-    assert_eq!((0..20).map(of).collect::<Vec<_>>(), first);
+    assert_eq!((0..40).map(of).collect::<Vec<_>>(), first);
     drop(c);
     for (user, before) in first.iter().enumerate() {
         let now = of(user);

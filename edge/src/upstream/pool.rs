@@ -23,7 +23,7 @@ use super::health::Checks;
 use super::peer::Template;
 use super::settings::{Choice, Scheme, Settings};
 use super::tls::{BuildError, Profile, SystemRoots};
-use super::wish::{StickyKey, Wish, Wishes};
+use super::wish::{self, StickyKey, Wish, Wishes};
 use crate::telemetry::{Outcome, RouteMetrics, events};
 use server::{Known, Member};
 
@@ -82,11 +82,11 @@ impl Pool {
         route: &RouteMetrics,
         before: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let shares = |backup: bool| -> Vec<u16> {
+        let shares = |backup: bool| -> Vec<(u16, u64)> {
             let share = |server: &super::Server| if server.backup == backup { server.weight } else { 0 };
-            settings.servers.iter().map(share).collect()
+            settings.servers.iter().map(|server| (share(server), wish::hashed(&server.to_string()))).collect()
         };
-        if shares(false).iter().all(|weight| *weight == 0) {
+        if shares(false).iter().all(|(weight, _)| *weight == 0) {
             return Err(BuildError::NoServer);
         }
         let way = match settings.choice {

@@ -98,7 +98,7 @@ impl Wishes {
 }
 
 /// The same in every process of the same build, so that clients keep their servers over restarts.
-fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
+pub(super) fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
