@@ -36,6 +36,9 @@ macro_rules! kinds {
 kinds! {
     headers::Headers,
     strip_prefix::StripPrefix,
+    realm::Realm,
+    cookies::Cookies,
+    origin::Origin,
     deny_path::DenyPath,
 }
 

@@ -71,6 +71,15 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     if unpacked.exists() { unpacked } else { name.into() }
 }
 
+/// What `./dev` has put below `target/tools`, such as `venv-backends/bin/mlflow`.
+#[track_caller]
+pub(crate) fn installed(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace");
+    let path = root.join("target/tools").join(name);
+    assert!(path.exists(), "{} is missing: run ./dev setup, which installs what tests need", path.display());
+    path
+}
+
 /// The Python that sees the system's modules, even if another comes first in `PATH`.
 pub(crate) fn python() -> PathBuf {
     let system = Path::new("/usr/bin/python3");
