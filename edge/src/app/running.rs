@@ -180,7 +180,7 @@ impl Core {
         let dns = Dns::new(config.dns.clone(), control.clone(), metrics.clone());
         let reloader = Arc::new(Reloader::new(
             Box::new(RouteFiles { config: Arc::clone(config) }),
-            Builder { dns, roots, folder: config.around.folder.clone() },
+            Builder { dns, roots, folder: config.around.folder.clone(), state: state.folder().to_owned() },
             Arc::clone(&live),
             metrics.clone(),
             redirects(config, bound),
