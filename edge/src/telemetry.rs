@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod events;
 mod format;
 mod last_good;
+mod logins;
 mod metrics;
 mod refusal;
 pub mod setup;
@@ -14,6 +15,7 @@ mod throttle;
 
 pub use format::Format;
 pub use last_good::LastGood;
+pub use logins::{LoginMetrics, LoginResult};
 pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,

@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
+use crate::telemetry::logins::LoginMetrics;
 use crate::telemetry::refusal::Refusal;
 
 /// The families with a `route` label.
@@ -27,6 +28,7 @@ pub(super) struct RouteFamilies {
     upstream_requests: IntCounterVec,
     retries: IntCounterVec,
     last_good: IntGaugeVec,
+    logins: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -43,6 +45,7 @@ impl RouteFamilies {
             upstream_requests: counter(&f::UPSTREAM_REQUESTS, registry),
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
+            logins: counter(&f::LOGINS, registry),
         }
     }
 
@@ -62,6 +65,7 @@ impl RouteFamilies {
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
+        forget(&self.logins, &f::LOGINS, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -183,6 +187,11 @@ impl RouteMetrics {
     pub fn last_good(&self, middleware: &str) -> LastGood {
         let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
         LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// What this route counts of logins at a provider.
+    pub fn logins(&self) -> LoginMetrics {
+        LoginMetrics::new(self.name(), self.shared.families.logins.clone())
     }
 
     fn count(&self, series: &Series, method: &'static str, code: u16) {
