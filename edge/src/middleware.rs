@@ -40,6 +40,7 @@ kinds! {
     cookies::Cookies,
     origin::Origin,
     deny_path::DenyPath,
+    oidc::Oidc,
 }
 
 /// The kinds as the check of route files sees them.
