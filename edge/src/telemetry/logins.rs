@@ -16,7 +16,7 @@ pub enum LoginResult {
     Failed,
     /// Somebody is known and may not.
     Forbidden,
-    /// A session cookie was not one of ours, or not any more.
+    /// A session cookie was not one of ours, or its time was over.
     BadSession,
     /// A token was not accepted.
     BadToken,

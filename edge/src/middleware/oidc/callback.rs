@@ -17,7 +17,7 @@ use crate::telemetry::{LoginResult, Refusal};
 /// What the provider sends along.
 #[derive(Debug, Default)]
 struct Sent {
-    state: String,
+    state: Option<String>,
     code: Option<String>,
     error: Option<String>,
     issuer: Option<String>,
@@ -54,8 +54,8 @@ impl Oidc {
         }
         let sent = Sent::read(ask.from.query.unwrap_or_default());
         let headers = ask.from.headers;
-        let login = Login::tag(&sent.state).and_then(|tag| self.login(headers, tag));
-        let Some(login) = login.filter(|login| login.is_answered_by(&sent.state, now)) else {
+        let login = Login::tag(sent.state()).and_then(|tag| self.login(headers, tag));
+        let Some(login) = login.filter(|login| login.is_answered_by(sent.state(), now)) else {
             // Who goes back in the history comes here again.
             let is_in = matches!(self.session(headers, now), Some((_, State::Good | State::Rewrite | State::Ask)));
             return if is_in { self.back(ask, "/", Vec::new()) } else { self.failed(ask, &sent, LoginFault::Unknown) };
@@ -64,7 +64,7 @@ impl Oidc {
             Ok((session, mut cookies)) => {
                 self.metrics.count(LoginResult::Done);
                 ask.done.user = Some(session.person.user);
-                cookies.extend(self.forgotten(&sent.state));
+                cookies.extend(self.forgotten(sent.state()));
                 self.back(ask, &login.back, cookies)
             }
             Err(fault) => self.failed(ask, &sent, fault),
@@ -147,10 +147,11 @@ impl Oidc {
             _ => Denial::new(Refusal::BadLogin).detail(fault.to_string()),
         };
         self.metrics.count(LoginResult::Failed);
+        // Whoever made that answer up must not end the login that waits for the right one.
         if !matches!(fault, LoginFault::Unknown) {
+            denial.headers.extend(self.forgotten(sent.state()).map(|cookie| (SET_COOKIE, cookie)));
             tracing::info!(route = ask.from.route, request_id = ask.from.request_id, why = %fault, "a login has failed");
         }
-        denial.headers.extend(self.forgotten(&sent.state).map(|cookie| (SET_COOKIE, cookie)));
         denial.into()
     }
 
@@ -171,14 +172,26 @@ fn merge(claims: &mut Claims, more: Claims) -> Result<(), LoginFault> {
 }
 
 impl Sent {
-    /// The fields of a query. One that comes twice is none.
+    /// The fields of a query. Where one comes twice nobody knows which is meant: then there are none.
     fn read(query: &str) -> Self {
-        let one = |wanted: &str| {
-            let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == wanted);
-            let first = found.next()?.1.into_owned();
-            found.next().is_none().then_some(first)
-        };
-        Self { state: one("state").unwrap_or_default(), code: one("code"), error: one("error"), issuer: one("iss") }
+        let mut sent = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let field = match &*name {
+                "state" => &mut sent.state,
+                "code" => &mut sent.code,
+                "error" => &mut sent.error,
+                "iss" => &mut sent.issuer,
+                _ => continue,
+            };
+            if field.replace(value.into_owned()).is_some() {
+                return Self::default();
+            }
+        }
+        sent
+    }
+
+    fn state(&self) -> &str {
+        self.state.as_deref().unwrap_or_default()
     }
 }
 
@@ -191,11 +204,13 @@ mod tests {
     #[test]
     fn fields_of_the_answer_are_read_once_and_decoded() {
         let sent = Sent::read("code=a%2Bb+c&state=s&iss=https%3A%2F%2Fid.test&session_state=x");
-        assert_eq!((sent.code.as_deref(), &*sent.state, sent.issuer.as_deref()), (Some("a+b c"), "s", Some("https://id.test")));
-        let twice = Sent::read("code=a&code=b&state=s&state=s");
-        assert!(twice.code.is_none() && twice.state.is_empty());
+        assert_eq!((sent.code.as_deref(), sent.state(), sent.issuer.as_deref()), (Some("a+b c"), "s", Some("https://id.test")));
+        for twice in ["state=s&code=a&code=b", "state=s&iss=a&iss=a&code=a", "state=s&state=s&code=a"] {
+            let sent = Sent::read(twice);
+            assert!(sent.code.is_none() && sent.state.is_none(), "{twice}");
+        }
         let none = Sent::read("");
-        assert!(none.code.is_none() && none.error.is_none() && none.state.is_empty());
+        assert!(none.code.is_none() && none.error.is_none() && none.state.is_none());
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Oidc {
             Some((_, State::Ask)) => return Flow::Wait,
             Some((session, State::Rewrite)) => return self.pass_with(ask, session, now),
             Some((session, State::Good | State::Over)) => return self.pass(ask, &session.person),
+            None if self.jar.has_session(ask.from.headers) => self.metrics.count(LoginResult::BadSession),
             None => {}
         }
         match self.brought(ask.from.headers) {
@@ -61,16 +62,9 @@ impl Oidc {
 
     /// The session of a request, if it is not over.
     pub(super) fn session(&self, headers: &HeaderMap, now: Unix) -> Option<(Session, State)> {
-        if !self.jar.has_session(headers) {
-            return None;
-        }
         let sealed = self.jar.session(headers);
         let plain = sealed.and_then(|sealed| self.sessions.open(self.jar.session_name(), &sealed));
-        let session = plain.and_then(|plain| serde_json::from_slice::<Session>(&plain).ok());
-        let Some(session) = session else {
-            self.metrics.count(LoginResult::BadSession);
-            return None;
-        };
+        let session = serde_json::from_slice::<Session>(&plain?).ok()?;
         let state = session.state(&self.settings.lifetime, now);
         (state != State::Over).then_some((session, state))
     }
