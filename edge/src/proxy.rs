@@ -81,6 +81,10 @@ impl ProxyHttp for Edge {
         match routing::route(self, session, cx).await {
             Ok(Routed::Upstream) => Ok(false),
             Ok(Routed::Answered) => Ok(true),
+            Ok(Routed::ByStep(made)) => {
+                answer::write_made(session, cx, *made).await?;
+                Ok(true)
+            }
             Ok(Routed::Refused(denial)) => {
                 answer::refuse(session, cx, &self.metrics, *denial).await?;
                 Ok(true)
@@ -155,6 +159,7 @@ impl ProxyHttp for Edge {
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
+        upstream_request::unavailable(session, head, cx)?;
         cx.answered = Some(Instant::now());
         if session.is_http2() {
             upstream_request::drop_heavy(session.req_header_mut());
@@ -182,6 +187,9 @@ impl ProxyHttp for Edge {
             && let Some(conn) = &cx.conn
         {
             conn.control.open_tunnel();
+        }
+        if head.status == 101 || !head.status.is_informational() {
+            upstream_request::stick(head, cx)?;
         }
         if !head.status.is_informational() {
             session.set_keepalive(cx.keepalive());

@@ -9,6 +9,7 @@ mod format;
 mod last_good;
 mod logins;
 mod metrics;
+mod provider;
 mod refusal;
 pub mod setup;
 mod throttle;
@@ -20,4 +21,5 @@ pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,
 };
+pub use provider::Provider;
 pub use refusal::{Blame, Refusal};

@@ -38,21 +38,25 @@ fn client(edge: &TestEdge, args: &[&str]) {
     run(script(edge, "mlflow_client.py").args(args)).success();
 }
 
-/// Requirements: Host kept with its port, Origin kept; unlimited streaming bodies without buffering; raw path.
+/// Requirements: Host kept with its port or set, Origin kept or dropped; unlimited streaming bodies without buffering; raw path.
 #[test]
 fn its_client_and_a_browser_work_through_the_edge() {
     let port = free_port();
     let edge = TestEdge::with_routes(&[
         ("mlflow.toml", &route("mlflow", port, "")),
         ("bare.toml", &route("bare", port, "host_header = \"mlflow.test\"")),
+        ("untold.toml", &route("untold", port, "host_header = \"upstream\"\nuse = [{ kind = \"origin\" }]")),
     ]);
-    let allowed = allowed(&edge);
+    let mut allowed = allowed(&edge);
+    allowed[1] += &format!(",127.0.0.1:{port}");
     let _mlflow = Mlflow::start(port, &allowed.each_ref().map(String::as_str), &[]);
     let uri = origin(&edge, "mlflow");
     client(&edge, &["runs", &uri]);
     a_big_artifact_goes_up_and_comes_back(&edge, &uri);
     a_name_without_its_port_is_refused(&edge, &uri);
     the_page_and_nobody_else_may_ask(&edge, &uri);
+    // A server that was told nothing of this name, which is the edge's to repair.
+    the_page_and_nobody_else_may_ask(&edge, &origin(&edge, "untold"));
     the_page_shows_experiments(&edge, &uri);
 }
 

@@ -23,12 +23,12 @@ struct Stage {
 }
 
 impl Stage {
-    /// The realm is made of the edge's address.
+    /// The realm is made of the edge's address; `rest` is more of the registry's route.
     #[track_caller]
-    fn new(realm: impl FnOnce(&str) -> String) -> Self {
+    fn new(realm: impl FnOnce(&str) -> String, rest: &str) -> Self {
         let (issuer, port) = (TokenIssuer::start(), free_port());
         let routes = format!(
-            "[[route]]\nname = \"registry\"\nhost = \"localhost\"\nupstream = \"http://127.0.0.1:{port}\"\n\
+            "[[route]]\nname = \"registry\"\nhost = \"localhost\"\nupstream = \"http://127.0.0.1:{port}\"\n{rest}\n\
              [[route]]\nname = \"tokens\"\nhost = \"localhost\"\npath = \"=/v2/token\"\nupstream = \"{}\"\n",
             issuer.url
         );
@@ -66,7 +66,7 @@ const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Requirements: unlimited streaming request bodies, chunked in and out; raw path and query (`_state`).
 #[test]
 fn skopeo_pushes_a_layer_of_40_mb_and_pulls_it_again() {
-    let stage = Stage::new(|edge| format!("https://{edge}/v2/token"));
+    let stage = Stage::new(|edge| format!("https://{edge}/v2/token"), "");
     let (image, back) = (image(40_000_000), tempfile::tempdir().expect("a folder"));
     let name = format!("docker://{}/team/x:1", address(&stage.edge));
     let small = stage.edge.memory();
@@ -102,7 +102,7 @@ fn repeated_accept_fields_stay_repeated(stage: &Stage) {
 /// Requirement: the scheme and the name with its port that a backend is told of, so that its addresses are right.
 #[test]
 fn the_registry_names_uploads_by_the_public_address() {
-    let stage = Stage::new(|edge| format!("https://{edge}/v2/token"));
+    let stage = Stage::new(|edge| format!("https://{edge}/v2/token"), "");
     let asked = stage.edge.https(&stage.url("/v2/"), &[]);
     let realm = format!("Bearer realm=\"{}\"", stage.url("/v2/token"));
     assert_eq!(asked.status, 401);
@@ -120,13 +120,34 @@ fn the_registry_names_uploads_by_the_public_address() {
     assert_eq!(stage.ask(&format!("/v2/team/y/blobs/{digest}"), &token, &[]).text(), "hello");
 }
 
-/// The trap that some registries are: clients go where the realm sends them, to a name that is not ours.
+/// A realm of Gitea or Harbor that was told another name: nothing is there.
+const WRONG: &str = "http://registry.internal.test:80/v2/token";
+
+/// The trap: clients go where the realm sends them.
 #[test]
 fn a_realm_with_a_wrong_name_sends_clients_away() {
-    let stage = Stage::new(|_| "http://registry.internal.test:80/v2/token".to_owned());
+    let stage = Stage::new(|_| WRONG.to_owned(), "");
     let (image, name) = (image(1000), format!("docker://{}/team/x:1", address(&stage.edge)));
     let failed = skopeo_copy(&stage.edge, &format!("oci:{}:1", image.path().display()), &name);
     assert!(!failed.status.success());
     assert!(failed.stderr.contains("registry.internal.test"), "{}", failed.stderr);
     assert_eq!(stage.issuer.asked(), 0);
+}
+
+/// Requirement: response rewrite: WWW-Authenticate realm.
+#[test]
+fn with_the_realm_repaired_the_same_push_works() {
+    for known in ["registry.internal.test:80", "*"] {
+        let repair = format!("use = [{{ kind = \"realm\", hosts = [\"{known}\"] }}]");
+        let stage = Stage::new(|_| WRONG.to_owned(), &repair);
+        let (image, back) = (image(1_000_000), tempfile::tempdir().expect("a folder"));
+        let name = format!("docker://{}/team/x:1", address(&stage.edge));
+        skopeo_copy(&stage.edge, &format!("oci:{}:1", image.path().display()), &name).success();
+        skopeo_copy(&stage.edge, &name, &format!("oci:{}:1", back.path().display())).success();
+        assert!(stage.issuer.asked() >= 2, "tokens come from where the realm leads now");
+        let challenge = stage.edge.https(&stage.url("/v2/"), &[]);
+        let challenge = challenge.header("www-authenticate").unwrap_or_default();
+        let repaired = format!("Bearer realm=\"{}\",service=\"container_registry\"", stage.url("/v2/token"));
+        assert_eq!(challenge, repaired);
+    }
 }

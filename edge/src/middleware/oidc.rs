@@ -238,15 +238,16 @@ impl Kind for Oidc {
             client_id: client_id.clone(),
             client_secret: client_secret.as_ref().map(|secret| secret.read(building)).transpose()?,
         };
-        let name = cookie.name.clone().unwrap_or_else(|| default_name(&place));
+        let cookie_name = cookie.name.clone().unwrap_or_else(|| default_name(&place));
+        let (name, metrics) = (building.name, building.metrics);
         Ok(Self {
-            provider: Provider::new(client, registered, building.metrics.last_good(building.name)),
-            jar: Jar::new(&name, cookie.domain.clone()),
+            provider: Provider::new(client, registered, (metrics.last_good(name), metrics.provider(name))),
+            jar: Jar::new(&cookie_name, cookie.domain.clone()),
             // Who was let in by other rules is asked again.
             sessions: seal(&[&["session"], &place[..], &[&rules.fingerprint()]].concat())?,
             logins: seal(&[&["login"], &place[..]].concat())?,
             questions: Questions::default(),
-            metrics: building.metrics.logins(),
+            metrics: metrics.logins(),
             settings,
         })
     }

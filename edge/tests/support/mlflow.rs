@@ -1,8 +1,5 @@
-//! MLflow's tracking server with a database and artifacts of its own.
+//! MLflow's tracking server (with its workers), with a database and artifacts of its own.
 #![allow(dead_code, reason = "each test binary uses its own part")]
-
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -32,9 +29,7 @@ impl Mlflow {
         // Eight more processes, for work that nobody gives it here.
         command.args(args).env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false").env("HOME", dir.path());
         command.env("DO_NOT_TRACK", "true").envs(settings.iter().copied());
-        // Its workers outlive it, so that it is ended as a group.
-        command.process_group(0);
-        let mut this = Self { process: Process::start(&mut command), _dir: dir };
+        let mut this = Self { process: Process::start_group(&mut command), _dir: dir };
         let health = format!("http://127.0.0.1:{port}/health");
         // It reads thousands of files before it listens: on a busy machine that takes longer than anything else here.
         let ended_or_listens =
@@ -43,12 +38,5 @@ impl Mlflow {
         // Below a prefix it refuses even this to a name that it was not told.
         this.process.ready_when("MLflow answers", |_| [200, 403].contains(&curl(&[&health]).status));
         this
-    }
-}
-
-impl Drop for Mlflow {
-    fn drop(&mut self) {
-        let group = format!("-{}", self.process.id());
-        drop(Command::new("kill").args(["-s", "KILL", "--", &group]).status());
     }
 }

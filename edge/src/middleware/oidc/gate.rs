@@ -1,7 +1,7 @@
 //! Who may pass: a session, else a program's token, else nobody; and what nobody is told.
 
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::Oidc;
 use super::bearer::{Brought, Credential};
@@ -13,6 +13,7 @@ use super::refresh::Refreshed;
 use super::session::{Session, State, Unix};
 use super::settings::Unauthenticated;
 use super::token::Kind;
+use crate::middleware::authorization::{drop_field, set_field};
 use crate::middleware::{Ask, Asker, Denial, Flow, Reply};
 use crate::telemetry::{LoginResult, Refusal};
 
@@ -92,21 +93,10 @@ impl Oidc {
             let detail = format!("This user may not. To be another one, log out first: {}", self.settings.logout);
             return Denial::new(Refusal::Forbidden).detail(detail).into();
         }
-        let rules = &self.settings.rules;
-        // Some servers cannot tell `_` from `-` in the name of a field.
-        let disguised: Vec<HeaderName> = ask.from.headers.keys().filter(|name| {
-            let plain = name.as_str().replace('_', "-");
-            plain != name.as_str() && rules.fields.iter().any(|(field, _)| field.as_str() == plain)
-        }).cloned().collect();
-        let mut fields = ask.headers();
-        disguised.into_iter().for_each(|name| fields.remove(name));
-        for (name, value) in rules.told(person) {
-            match value {
-                Some(value) => fields.set(name.clone(), value),
-                None => fields.remove(name.clone()),
-            }
+        for (name, value) in self.settings.rules.told(person) {
+            set_field(ask, name, value);
         }
-        self.jar.hide(&mut fields);
+        self.jar.hide(&mut ask.headers());
         Flow::Next
     }
 
@@ -114,7 +104,7 @@ impl Oidc {
     pub(super) fn pass_token(&self, ask: &mut Ask<'_>, credential: &Credential) -> Flow {
         let flow = self.pass(ask, &credential.person);
         if matches!(flow, Flow::Next) && !self.settings.pass_authorization {
-            ask.headers().remove(AUTHORIZATION);
+            drop_field(ask, &AUTHORIZATION);
         }
         flow
     }

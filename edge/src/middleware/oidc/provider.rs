@@ -16,7 +16,7 @@ use super::cached::{Cached, Down, Since};
 use super::claims::Claims;
 use super::token::Keys;
 use crate::middleware::client::{CallError, Client};
-use crate::telemetry::LastGood;
+use crate::telemetry::{self, LastGood};
 
 /// The provider.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Provider {
     client: Client,
     registered: Registered,
     last_good: LastGood,
+    silent: telemetry::Provider,
     about: Cached<About>,
     keys: Cached<Keys>,
     unknown_key: Mutex<Option<Instant>>,
@@ -57,7 +58,7 @@ pub(super) enum NoTokens {
 #[derive(Debug, thiserror::Error)]
 enum AskFault {
     #[error("{0}: {1}")]
-    Call(Uri, #[source] CallError),
+    Call(Uri, #[source] Box<CallError>),
     #[error("{0} answers {1}")]
     Status(Uri, u16),
     #[error("{0}")]
@@ -78,9 +79,10 @@ const FRESH: Since = Since::Last(Duration::from_secs(3600));
 const UNKNOWN_KEY: Duration = Duration::from_secs(5);
 
 impl Provider {
-    pub(super) fn new(client: Client, registered: Registered, last_good: LastGood) -> Self {
+    pub(super) fn new(client: Client, registered: Registered, told: (LastGood, telemetry::Provider)) -> Self {
+        let (last_good, silent) = told;
         let (about, keys, unknown_key) = (Cached::default(), Cached::default(), Mutex::default());
-        Self { client, registered, last_good, about, keys, unknown_key }
+        Self { client, registered, last_good, silent, about, keys, unknown_key }
     }
 
     /// What it says of itself.
@@ -151,12 +153,12 @@ impl Provider {
         let about = self.about().await.map_err(|Down| NoTokens::Down)?;
         let (head, form) = self.registered.question(fields, about.secret_in_form);
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let answer = self.client.post(&about.token, head, kind, form).await;
-        let outcome = answer.map_err(|error| AskFault::Call(about.token.clone(), error));
+        let answer = Box::pin(self.client.post(&about.token, head, kind, form)).await;
+        let outcome = answer.map_err(|error| AskFault::Call(about.token.clone(), error.into()));
         match outcome.and_then(|answer| tokens(&about.token, &answer)) {
             Ok(tokens) => tokens.ok_or(NoTokens::Refused),
             Err(fault) => {
-                tracing::warn!(issuer = self.registered.issuer, %fault, "the login provider gives no tokens");
+                self.silent.failed(&fault.to_string());
                 Err(NoTokens::Down)
             }
         }
@@ -173,25 +175,26 @@ impl Provider {
             serde_json::from_slice(&body).map_err(|_| AskFault::Unreadable(uri.clone()))
         });
         outcome.map(Some).map_err(|fault| {
-            tracing::warn!(issuer = self.registered.issuer, %fault, "the login provider says nothing of a person");
+            self.silent.failed(&fault.to_string());
             Down
         })
     }
 
     async fn get(&self, uri: &Uri, mut head: HeaderMap) -> Result<Bytes, AskFault> {
         head.extend(json());
-        let answer = self.client.get(uri, head).await.map_err(|error| AskFault::Call(uri.clone(), error))?;
+        let answer = Box::pin(self.client.get(uri, head)).await.map_err(|error| AskFault::Call(uri.clone(), error.into()))?;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             other => Err(AskFault::Status(uri.clone(), other)),
         }
     }
 
-    /// Nobody has to be told of each try.
+    /// Said in other words while there is something to go on with.
     fn told(&self, outcome: Result<(), &AskFault>) {
         match outcome {
             Ok(()) => self.last_good.well(),
-            Err(fault) => self.last_good.kept(&format!("the login provider {}: {fault}", self.registered.issuer)),
+            Err(fault) if self.keys.last().is_some() => self.last_good.kept(&fault.to_string()),
+            Err(fault) => self.silent.failed(&fault.to_string()),
         }
     }
 }

@@ -182,12 +182,12 @@ fn check(claims: &Claims, expected: &Expected<'_>, now: Unix) -> Result<(), Toke
         return Err(TokenFault::Audience);
     }
     let time = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
+    // What is no number is no good time.
     let (now, leeway) = (now as f64, LEEWAY as f64);
-    // Written so that what is no number is no good time.
     if !time("exp").is_some_and(|end| now < end + leeway) {
         return Err(TokenFault::Expired);
     }
-    if ["nbf", "iat"].into_iter().filter_map(time).any(|start| !(start <= now + leeway)) {
+    if ["nbf", "iat"].into_iter().filter_map(time).any(|start| start.is_nan() || start > now + leeway) {
         return Err(TokenFault::Early);
     }
     match expected.kind {
