@@ -95,6 +95,7 @@ fn buckets_stay_over_a_reload_that_does_not_change_their_route() {
     assert_eq!(get(&edge, "--http2", "/", &[]).status, 429);
 }
 
+/// Requirement: body cap of a route, told before the body is sent.
 #[test]
 fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
     let backend = Backend::echo();
@@ -355,6 +356,7 @@ fn an_error_of_a_server_gets_a_page_where_it_is_wanted() {
     }
 }
 
+/// Requirement: add prefix, replace prefix, redirect by a regular expression.
 #[test]
 fn moved_and_rewritten_paths_go_where_they_should() {
     let backend = Backend::echo();
