@@ -162,6 +162,7 @@ impl ProxyHttp for Edge {
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
+        upstream_request::asked_for(session, head)?;
         upstream_request::unavailable(session, head, cx)?;
         cx.answered = Some(Instant::now());
         if let Some(conn) = &cx.conn {
