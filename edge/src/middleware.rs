@@ -4,11 +4,17 @@
 //! file below is one kind; a new one is that file and its line in the list here.
 
 mod ask;
+pub(crate) mod authorization;
 mod body;
+mod brake;
+pub(crate) mod client;
 mod fields;
 mod flow;
+pub(crate) mod hot_file;
 mod kind;
+pub(crate) mod passwords;
 mod reply;
+pub(crate) mod tokens;
 
 pub use ask::{Ask, Asker, Done};
 pub(crate) use body::through;
@@ -33,12 +39,16 @@ macro_rules! kinds {
 }
 
 kinds! {
+    basic_auth::BasicAuth,
+    api_token::ApiToken,
+    forward_auth::ForwardAuth,
     headers::Headers,
     strip_prefix::StripPrefix,
     realm::Realm,
     cookies::Cookies,
     origin::Origin,
     deny_path::DenyPath,
+    ip::Ip,
 }
 
 /// The kinds as the check of route files sees them.

@@ -6,14 +6,18 @@
 pub mod access_log;
 pub mod events;
 mod format;
+mod last_good;
 mod metrics;
+mod provider;
 mod refusal;
 pub mod setup;
 mod throttle;
 
 pub use format::Format;
+pub use last_good::LastGood;
 pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,
 };
+pub use provider::Provider;
 pub use refusal::{Blame, Refusal};

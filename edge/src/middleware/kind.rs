@@ -14,6 +14,7 @@ use routes::world::{self, Disk, Needs, NoKinds, Reading, Seen, World};
 use super::ask::Ask;
 use super::flow::Flow;
 use super::reply::Reply;
+use crate::telemetry::RouteMetrics;
 
 /// One step of a route, ready to see requests.
 pub trait Middleware: fmt::Debug + Send + Sync {
@@ -65,12 +66,19 @@ pub struct Building<'a> {
     pub route: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// What the route counts.
+    pub metrics: &'a RouteMetrics,
 }
 
 impl Building<'_> {
     /// Where a path of a route file is.
     pub fn path(&self, given: &str) -> PathBuf {
         world::resolve(self.folder, given)
+    }
+
+    /// The reason for which it cannot be made.
+    pub fn error(&self, why: impl ToString) -> BuildError {
+        BuildError { name: self.name.to_owned(), why: why.to_string() }
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use routes::step::Step;
 
-use super::{Ask, Asker, Building, Done, Edit, Flow, Middleware, Reply, build};
+use super::{Ask, Asker, BuildError, Building, Done, Edit, Flow, Middleware, Reply, build};
+use crate::telemetry::{BuildInfo, Metrics};
 
 /// A request for a test: change what matters.
 #[derive(Debug, Clone)]
@@ -64,12 +65,19 @@ pub(crate) fn made(kind: &str, settings: &str) -> Arc<dyn Middleware> {
 /// As [`made`], with files below `folder`.
 #[track_caller]
 pub(crate) fn made_in(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Middleware> {
+    try_made_in(folder, kind, settings).expect("good settings")
+}
+
+/// As [`made_in`], for settings or files that may be bad.
+#[track_caller]
+pub(crate) fn try_made_in(folder: &Path, kind: &str, settings: &str) -> Result<Arc<dyn Middleware>, BuildError> {
     let table: toml::Table = settings.parse().expect("TOML");
     let mut inline = format!("{{ kind = \"{kind}\"");
     table.iter().for_each(|(name, value)| inline.push_str(&format!(", {name} = {}", inline_value(value))));
     inline.push_str(" }");
     let step = Step { name: kind.into(), kind: kind.into(), settings: inline, one_reading: false, from_preset: false };
-    build(&step, &Building { folder, route: "app", name: kind }).expect("good settings")
+    let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
+    build(&step, &Building { folder, route: "app", name: kind, metrics: &metrics })
 }
 
 fn inline_value(value: &toml::Value) -> String {

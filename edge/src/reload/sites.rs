@@ -13,7 +13,7 @@ use routes::world::resolve;
 
 use crate::middleware::{self, Building, Middleware};
 use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::{BuildError, Means, Pool};
 
 /// Builds sites.
@@ -63,13 +63,17 @@ impl Builder {
             (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
             (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };
-        let steps = self.steps(route)?;
+        let steps = self.steps(route, &counters)?;
         Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics: counters }))
     }
 
-    fn steps(&self, route: &Route) -> Result<Arc<[Arc<dyn Middleware>]>, middleware::BuildError> {
+    fn steps(
+        &self,
+        route: &Route,
+        metrics: &RouteMetrics,
+    ) -> Result<Arc<[Arc<dyn Middleware>]>, middleware::BuildError> {
         let one = |step: &Step| {
-            middleware::build(step, &Building { folder: &self.folder, route: &route.name, name: &step.name })
+            middleware::build(step, &Building { folder: &self.folder, route: &route.name, name: &step.name, metrics })
         };
         route.steps.iter().map(one).collect()
     }

@@ -102,6 +102,8 @@ families! {
         "Certificate orders, by how they ended.";
     ACME_LAST_ERROR = Kind::Gauge, "edge_acme_last_error" ["name" "kind"]
         "Unix time of the last failed order of a name; gone once one succeeds.";
+    MIDDLEWARE_LAST_GOOD = Kind::Gauge, "edge_middleware_last_good" ["route" "middleware"]
+        "1 while a middleware works with the users, tokens or keys it had, as those that are there now cannot be used; else 0.";
     ROUTES = Kind::Gauge, "edge_routes" ["state"]
         "Routes by state: live, kept (an older version serves because the new one has a fault), rejected.";
     CONFIG_GENERATION = Kind::Gauge, "edge_config_generation" []

@@ -10,6 +10,8 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
+use crate::telemetry::last_good::LastGood;
+use crate::telemetry::provider::Provider;
 use crate::telemetry::refusal::Refusal;
 
 /// The families with a `route` label.
@@ -27,6 +29,7 @@ pub(super) struct RouteFamilies {
     upstream_checks: IntCounterVec,
     upstream_ejections: IntCounterVec,
     retries: IntCounterVec,
+    last_good: IntGaugeVec,
 }
 
 impl RouteFamilies {
@@ -44,6 +47,7 @@ impl RouteFamilies {
             upstream_checks: counter(&f::UPSTREAM_CHECKS, registry),
             upstream_ejections: counter(&f::UPSTREAM_EJECTIONS, registry),
             retries: counter(&f::RETRIES, registry),
+            last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
         }
     }
 
@@ -62,6 +66,7 @@ impl RouteFamilies {
         forget(&self.request_bytes, &f::REQUEST_BYTES, gone);
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
+        forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -185,6 +190,17 @@ impl RouteMetrics {
     /// What one server of this route counts.
     pub fn upstream(&self, server: &str) -> UpstreamMetrics {
         UpstreamMetrics { route: self.clone(), server: server.into(), series: OnceLock::new() }
+    }
+
+    /// Whether a middleware of this route works with what it had before.
+    pub fn last_good(&self, middleware: &str) -> LastGood {
+        let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
+        LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// The server that checks logins for a middleware of this route.
+    pub fn provider(&self, middleware: &str) -> Provider {
+        Provider::new(self.name(), middleware)
     }
 
     fn count(&self, series: &Series, method: &'static str, code: u16) {

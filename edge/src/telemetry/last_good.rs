@@ -1,0 +1,84 @@
+//! Says that a middleware works with what it had before, because what is there now cannot be used.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::IntGauge;
+
+/// How current the users, tokens or keys of one middleware are. Dropped with it.
+#[derive(Debug)]
+pub struct LastGood {
+    route: Box<str>,
+    middleware: Box<str>,
+    gauge: IntGauge,
+    why: Mutex<Option<String>>,
+}
+
+impl LastGood {
+    pub(super) fn new(route: &str, middleware: &str, gauge: IntGauge) -> Self {
+        gauge.set(0);
+        Self { route: route.into(), middleware: middleware.into(), gauge, why: Mutex::new(None) }
+    }
+
+    /// What is there now cannot be used; the last good one stays. Tells each reason once in a row.
+    pub fn kept(&self, why: &str) {
+        self.gauge.set(1);
+        let before = self.swap(Some(why.to_owned()));
+        if before.as_deref() != Some(why) {
+            let (route, middleware) = (&*self.route, &*self.middleware);
+            tracing::warn!(route, middleware, why, "a middleware keeps what it had: what is there now cannot be used");
+        }
+    }
+
+    /// What is there now is in use. Told if it was not so before.
+    pub fn well(&self) {
+        if self.swap(None).is_some() {
+            self.gauge.set(0);
+            let (route, middleware) = (&*self.route, &*self.middleware);
+            tracing::info!(route, middleware, "a middleware uses what is there now");
+        }
+    }
+
+    /// Something new is in use.
+    pub fn renewed(&self) {
+        self.well();
+        let (route, middleware) = (&*self.route, &*self.middleware);
+        tracing::info!(route, middleware, "a middleware has new users, tokens or keys");
+    }
+
+    fn swap(&self, why: Option<String>) -> Option<String> {
+        std::mem::replace(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner), why)
+    }
+}
+
+impl Drop for LastGood {
+    fn drop(&mut self) {
+        if self.swap(None).is_some() {
+            self.gauge.set(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::{BuildInfo, Metrics};
+
+    #[test]
+    fn the_gauge_says_whether_something_old_is_in_use() {
+        let metrics = Metrics::new(BuildInfo { version: "0", commit: "" });
+        let says = |value: &str| {
+            let series = r#"edge_middleware_last_good{middleware="team",route="app"}"#;
+            assert!(metrics.render().contains(&format!("{series} {value}\n")), "{}", metrics.render());
+        };
+        let last_good = metrics.route("app").last_good("team");
+        says("0");
+        last_good.kept("line 3 is broken");
+        says("1");
+        last_good.well();
+        says("0");
+        last_good.kept("it is gone");
+        drop(last_good);
+        says("0");
+        metrics.forget_route("app");
+        assert!(!metrics.render().contains("edge_middleware_last_good{"));
+    }
+}
