@@ -7,6 +7,7 @@ mod ask;
 pub(crate) mod authorization;
 mod body;
 mod brake;
+mod captures;
 pub(crate) mod client;
 mod fields;
 mod flow;
@@ -49,6 +50,16 @@ kinds! {
     origin::Origin,
     deny_path::DenyPath,
     ip::Ip,
+    rate::Rate,
+    body_limit::BodyLimit,
+    min_rate::MinRate,
+    compress::Compress,
+    concurrency::Concurrency,
+    cors::Cors,
+    error_pages::ErrorPages,
+    redirect::Redirect,
+    rewrite::Rewrite,
+    add_prefix::AddPrefix,
 }
 
 /// The kinds as the check of route files sees them.

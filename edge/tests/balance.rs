@@ -80,9 +80,9 @@ fn the_same_header_goes_to_the_same_server_and_to_another_when_that_is_dead() {
     let [a, b, c] = ["a", "b", "c"].map(Backend::hello);
     let edge = before(&format!("servers = {}\nbalance = \"hash:header:X-User\"", list(&[&a, &b, &c])));
     let of = |user: usize| get(&edge, &["-H", &format!("x-user: {user}")]).text();
-    let first: Vec<String> = (0..20).map(of).collect();
+    let first: Vec<String> = (0..40).map(of).collect();
     assert_eq!(first.iter().collect::<HashSet<_>>().len(), 3, "{first:?}");
-    assert_eq!((0..20).map(of).collect::<Vec<_>>(), first);
+    assert_eq!((0..40).map(of).collect::<Vec<_>>(), first);
     drop(c);
     for (user, before) in first.iter().enumerate() {
         let now = of(user);
@@ -281,6 +281,27 @@ fn an_idempotent_request_goes_on_to_another_server_if_the_route_wants_that_and_n
         let statuses: Vec<u16> = (0..2).map(|_| get(&edge, &[]).status).collect();
         assert!(statuses.contains(&status), "{on}: {statuses:?}");
     }
+}
+
+#[test]
+fn servers_on_http2_are_no_exception() {
+    let inner = |respond: &str| {
+        TestEdge::with_routes(&[("app.toml", &format!("[[route]]\nhost = \"app.test\"\nrespond = {respond}\n"))])
+    };
+    let (full, good) = (inner("{ status = 503, body = \"full\" }"), inner("\"good\""));
+    let url = |edge: &TestEdge| format!("\"https://{}\"", edge.address("https"));
+    let edge = before(&format!(
+        "servers = [{}, {}]\nhttp = 2\ntls = {{ verify = false, server_name = \"app.test\" }}\n\
+         retries = {{ on = [\"unavailable\"] }}",
+        url(&full),
+        url(&good)
+    ));
+    for version in ["--http1.1", "--http2"] {
+        assert!((0..4).all(|_| get(&edge, &[version]).text() == "good"), "{version}");
+        let posts: HashSet<String> = (0..2).map(|_| get(&edge, &[version, "-d", "x"]).text()).collect();
+        assert_eq!(posts.len(), 2, "a body is sent once: {posts:?}");
+    }
+    assert!(edge.metric_sum("edge_retries_total", &["reason=\"unavailable\""]) >= 4.0);
 }
 
 #[test]

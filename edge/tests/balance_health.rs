@@ -82,6 +82,8 @@ fn when_all_servers_are_down_by_their_checks_nobody_waits_for_them_and_the_edge_
     let port = free_port();
     let edge = before(&format!("servers = \"http://127.0.0.1:{port}\"\nhealth = {{ {OFTEN} }}"));
     eventually("it is down", || state(&edge, &format!("http://127.0.0.1:{port}")) == "down");
+    let row = edge.row("upstreams", "route", "app.test").expect("listed");
+    assert_eq!(row["last_error"]["text"], "no connection: Connection refused (os error 111)");
     for version in ["--http1.1", "--http2"] {
         let answer = get(&edge, &[version]);
         assert_eq!(answer.status, 503);
@@ -140,6 +142,9 @@ fn checks_speak_the_http_and_the_tls_of_requests() {
         checks("h2c", "ok") >= 2.0 && checks("tls", "ok") >= 2.0 && checks("bad", "failed") >= 2.0
     });
     assert_eq!((checks("h2c", "failed"), checks("tls", "failed"), checks("bad", "ok")), (0.0, 0.0, 0.0));
+    let row = edge.row("upstreams", "route", "bad").expect("listed");
+    let why = row["last_error"]["text"].as_str().unwrap_or_default();
+    assert!(why.contains("TLSHandshakeFailure"), "{why}");
 }
 
 #[test]
@@ -169,15 +174,23 @@ fn a_server_that_fails_requests_is_left_alone_and_comes_back() {
         }
     });
     let good = Backend::hello("good");
-    let edge = before(&format!(
-        "servers = [\"{}\", \"{}\"]\neject = {{ after = 3, time = \"1s\", max = \"1s\" }}",
-        bad.url(),
-        good.url()
-    ));
-    let failed = (0..40).filter(|_| get(&edge, &["-d", "x"]).status == 502).count();
-    assert!((3..=6).contains(&failed), "{failed} of 40 requests failed");
-    assert!(edge.metric_sum("edge_upstream_ejections_total", &[]) >= 1.0, "{}", edge.metrics());
+    let ejecting = |time: &str| {
+        let (bad, good) = (bad.url(), good.url());
+        before(&format!(
+            "servers = [\"{bad}\", \"{good}\"]\neject = {{ after = 3, time = \"{time}\", max = \"{time}\" }}"
+        ))
+    };
+    let edge = ejecting("1h");
+    let failed = (0..20).filter(|_| get(&edge, &["-d", "x"]).status == 502).count();
+    assert_eq!(failed, 3);
+    assert_eq!(edge.metric_sum("edge_upstream_ejections_total", &[]), 1.0, "{}", edge.metrics());
+    assert_eq!(state(&edge, &bad.url()), "ejected");
     edge.logs("it is left alone for a while");
+    let edge = ejecting("1s");
+    eventually("it is left alone", || {
+        get(&edge, &["-d", "x"]);
+        edge.metric_sum("edge_upstream_ejections_total", &[]) >= 1.0
+    });
     broken.store(false, Ordering::SeqCst);
     eventually("it is asked again", || get(&edge, &[]).text() == "mended");
     eventually("it has its whole share", || state(&edge, &bad.url()) == "up");
@@ -235,4 +248,35 @@ fn a_client_that_sends_too_much_puts_no_server_out() {
     }
     assert_eq!(edge.metric_sum("edge_upstream_ejections_total", &[]), 0.0, "{}", edge.metrics());
     assert_eq!([&a, &b].map(|it| state(&edge, &it.url())), ["up", "up"]);
+}
+
+#[test]
+fn checks_end_with_their_route_though_a_request_of_it_goes_on() {
+    let free = Arc::new(AtomicBool::new(false));
+    let freed = Arc::clone(&free);
+    let backend = Backend::start(move |exchange| {
+        exchange.drain()?;
+        while exchange.target() == "/long" && !freed.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        exchange.answer("200 OK", &[], b"ended")
+    });
+    let upstream = |check: &str| format!("servers = \"{}\"\nhealth = {{ path = \"{check}\", {OFTEN} }}", backend.url());
+    let asked = |target: &str| {
+        let start = format!("GET {target} ");
+        backend.heads().iter().filter(|head| head.starts_with(&start)).count()
+    };
+    let edge = before(&upstream("/one"));
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| edge.https("https://app.test/long", &[]));
+        eventually("it is under way", || asked("/long") == 1 && asked("/one") >= 1);
+        edge.write_route("app.toml", &route("", &upstream("/two")));
+        edge.reload().success();
+        eventually("the new checks run", || asked("/two") >= 1);
+        let (old, new) = (asked("/one"), asked("/two"));
+        eventually("they go on", || asked("/two") >= new + 4);
+        assert_eq!(asked("/one"), old);
+        free.store(true, Ordering::SeqCst);
+        assert_eq!(long.join().expect("no panic").text(), "ended");
+    });
 }

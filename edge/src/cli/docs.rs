@@ -12,11 +12,13 @@ use crate::config::EDGE;
 use crate::middleware::KINDS;
 use crate::telemetry;
 
+mod backends;
+
 /// Write the generated pages of the documentation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  edge docs --write docs")]
 pub(super) struct Args {
-    /// The folder to write CONFIG.md, METRICS.md and MIDDLEWARES.md into
+    /// The folder to write CONFIG.md, METRICS.md, MIDDLEWARES.md and backends/ into
     #[arg(long, value_name = "DIR")]
     write: PathBuf,
 }
@@ -31,13 +33,15 @@ struct NotSaved {
 }
 
 pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
-    let pages =
+    let not_saved = |path: PathBuf, why| {
+        Failure::new(NotSaved { path, why }).hint("name a folder that is there and can be written")
+    };
+    backends::make_folder(&args.write).map_err(|why| not_saved(args.write.join("backends"), why))?;
+    let own =
         [("CONFIG.md", config_page()), ("METRICS.md", telemetry::reference()), ("MIDDLEWARES.md", middlewares_page())];
-    for (name, text) in pages {
-        let path = args.write.join(name);
-        if let Err(why) = fs::write(&path, text) {
-            return Err(Failure::new(NotSaved { path, why }).hint("name a folder that is there and can be written"));
-        }
+    let own = own.map(|(name, text)| (args.write.join(name), text));
+    for (path, text) in own.into_iter().chain(backends::pages(&args.write)) {
+        fs::write(&path, text).map_err(|why| not_saved(path.clone(), why))?;
         out.line(path.display());
     }
     Ok(Exit::Done)

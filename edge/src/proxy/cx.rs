@@ -114,7 +114,8 @@ impl Cx {
 
     /// The most bytes that its body may have; none is no limit.
     pub fn body_limit(&self) -> Option<u64> {
-        self.done.body_limit.unwrap_or_else(|| self.site.as_ref().and_then(|site| site.route.limits.body))
+        let of_route = self.site.as_ref().and_then(|site| site.route.limits.body);
+        [self.done.body_limit, of_route].into_iter().flatten().min()
     }
 
     /// What the request is counted under.

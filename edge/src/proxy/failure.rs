@@ -41,7 +41,7 @@ pub(super) fn outcome(error: &Error, fault: Option<StreamFault>) -> Outcome {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, _) => Outcome::ClientClosed,
         // Our own word against the request: it says nothing about the server, whatever a client does.
-        (ErrorSource::Internal, _) | (_, E::HTTPStatus(_)) => Outcome::GivenUp,
+        (ErrorSource::Internal, _) | (_, E::HTTPStatus(_) | E::InternalError) => Outcome::GivenUp,
         (
             _,
             E::ConnectTimedout

@@ -22,7 +22,7 @@ pub(super) async fn request(session: &Session, cx: &mut Cx, steps: &[Arc<dyn Mid
     let flow = run(session.req_header(), cx, steps, &mut done).await;
     cx.done = done;
     match flow {
-        Flow::Next => over_limit(session, cx).map(Routed::from),
+        Flow::Next => None,
         Flow::Answer(answer) => Some(Routed::ByStep(answer)),
         Flow::Refuse(denial) => Some(Routed::Refused(denial)),
         // A step that waits says in the end what it wants.
@@ -61,13 +61,6 @@ fn asker<'a>(head: &'a RequestHeader, cx: &'a Cx) -> Option<Asker<'a>> {
         request_id: &cx.id,
         has_body: cx.has_body,
     })
-}
-
-/// A step may have lowered the limit below the length that the request names.
-fn over_limit(session: &Session, cx: &Cx) -> Option<Refusal> {
-    let limit = cx.done.body_limit?.unwrap_or(u64::MAX);
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
-    (length > limit).then_some(Refusal::BodyTooLarge)
 }
 
 /// Puts what the steps changed into the head that the server sees.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::header;
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::proxy::Session;
@@ -20,6 +20,9 @@ use crate::upstream::{Pick, Pool, RetryOn, Wish};
 const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
 /// How long a long body may take to a server on HTTP/2; client and watch have finer limits meanwhile.
 const WHILE_SENDING: Duration = Duration::from_secs(6 * 3600);
+/// The engine's limit begins anew with each byte. A head that comes byte by byte on an HTTP/2 client ends so long behind it,
+/// by a reset: an answer in words is the engine's to make.
+const DRIPPING: Duration = Duration::from_secs(2);
 /// Bodies up to so many bytes fit into the windows and buffers on their way.
 const SHORT: u64 = 64 * 1024;
 
@@ -56,6 +59,9 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
         true if is_stream(head) => long,
         true => timeouts.first_byte,
     });
+    if let (Some(watch), Some(silence), false) = (&cx.body, peer.options.read_timeout, cx.has_body) {
+        watch.await_answer_now(silence.saturating_add(DRIPPING));
+    }
     let now = Instant::now();
     (cx.upstream, cx.asked_at, cx.connected) = (Some(pick.address().clone()), Some(now), None);
     cx.active = Some(pick.begin());
@@ -183,6 +189,20 @@ fn is_repeatable(session: &Session, cx: &Cx) -> bool {
         && !cx.has_body
         && session.body_bytes_read() == 0
         && session.response_written().is_none()
+}
+
+/// Refuses a 101 that nobody asked for: behind it, bytes would flow that neither side has agreed on, and the engine lets it
+/// pass. Only WebSocket upgrades are passed on to servers.
+pub(super) fn asked_for(session: &Session, head: &ResponseHeader) -> pingora::Result<()> {
+    let request = session.req_header();
+    let upgrade = request.headers.get(header::UPGRADE);
+    let asked = request.version == Version::HTTP_11
+        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if head.status != StatusCode::SWITCHING_PROTOCOLS || asked {
+        return Ok(());
+    }
+    Err(Error::explain(ErrorType::InvalidHTTPHeader, "the server switched to a protocol that was not asked for")
+        .into_up())
 }
 
 /// An answer that says that the server cannot serve now: an error that has another one tried, if the route wants that.

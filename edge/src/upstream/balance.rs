@@ -11,6 +11,8 @@ use super::standing::WHOLE;
 pub(super) struct Balance {
     way: Way,
     weights: Box<[u16]>,
+    /// What stands for each position in hashes, so that a key keeps its server wherever that is written.
+    ids: Box<[u64]>,
     /// Smooth weighted round-robin, as a schedule that is made once.
     schedule: Box<[u16]>,
     next: AtomicUsize,
@@ -35,10 +37,13 @@ const LONGEST_SCHEDULE: u64 = 4096;
 const REDRAWS: u64 = 6;
 
 impl Balance {
-    /// A position with weight 0 has no turn; at most 65,536 positions are used. `seed` is the caller's chance.
-    pub(super) fn new(way: Way, weights: &[u16], seed: u64) -> Self {
-        let schedule = schedule(&scaled(weights));
-        Self { way, weights: weights.into(), schedule, next: AtomicUsize::new(0), seed }
+    /// Of positions with their weights and ids; one with weight 0 has no turn, and at most 65,536 are used. `seed` is the
+    /// caller's chance.
+    pub(super) fn new(way: Way, positions: &[(u16, u64)], seed: u64) -> Self {
+        let weights: Box<[u16]> = positions.iter().map(|(weight, _)| *weight).collect();
+        let ids = positions.iter().map(|(_, id)| *id).collect();
+        let schedule = schedule(&scaled(&weights));
+        Self { way, weights, ids, schedule, next: AtomicUsize::new(0), seed }
     }
 
     /// The next turn. Take one for a request, however often it looks: looking twice with two turns
@@ -115,7 +120,7 @@ impl Balance {
         let score = |position: usize| {
             let weight = f64::from(self.weights[position]);
             // Within 0..1 and never 0 or 1.
-            let uniform = ((mixed(key ^ mixed(position as u64)) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+            let uniform = ((mixed(key ^ mixed(self.ids[position])) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
             -weight / uniform.ln()
         };
         let candidates = (0..self.weights.len()).filter(|&position| self.weights[position] > 0 && eligible(position));

@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 use pingora::upstreams::peer::{ALPN, HttpPeer};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::balance::{Balance, Draw, Way};
@@ -23,7 +23,7 @@ use super::health::Checks;
 use super::peer::Template;
 use super::settings::{Choice, Scheme, Settings};
 use super::tls::{BuildError, Profile, SystemRoots};
-use super::wish::{StickyKey, Wish, Wishes};
+use super::wish::{self, StickyKey, Wish, Wishes};
 use crate::telemetry::{Outcome, RouteMetrics, events};
 use server::{Known, Member};
 
@@ -60,8 +60,14 @@ struct Inner {
     since: Instant,
     /// Held while it is decided whether one more server may be left alone.
     ejecting: Mutex<()>,
-    /// Ends the checks.
-    _checks: DropGuard,
+    /// Ends the checks, with the pool at the latest.
+    checks: CancellationToken,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.checks.cancel();
+    }
 }
 
 impl Pool {
@@ -76,11 +82,11 @@ impl Pool {
         route: &RouteMetrics,
         before: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let shares = |backup: bool| -> Vec<u16> {
+        let shares = |backup: bool| -> Vec<(u16, u64)> {
             let share = |server: &super::Server| if server.backup == backup { server.weight } else { 0 };
-            settings.servers.iter().map(share).collect()
+            settings.servers.iter().map(|server| (share(server), wish::hashed(&server.to_string()))).collect()
         };
-        if shares(false).iter().all(|weight| *weight == 0) {
+        if shares(false).iter().all(|(weight, _)| *weight == 0) {
             return Err(BuildError::NoServer);
         }
         let way = match settings.choice {
@@ -89,7 +95,6 @@ impl Pool {
             Choice::Turns | Choice::HashClient | Choice::HashHeader(_) | Choice::Sticky(_) => Way::Turns,
         };
         let balance = |backup| Balance::new(way, &shares(backup), RandomState::new().hash_one(backup));
-        let gone = CancellationToken::new();
         let inner = Inner {
             wishes: Wishes::new(&settings.choice, &settings.servers, &means.sticky),
             first: balance(false),
@@ -98,20 +103,30 @@ impl Pool {
             // One clock, so that the times of the pool before mean the same here.
             since: before.map_or_else(Instant::now, |before| before.inner.since),
             ejecting: Mutex::default(),
-            _checks: gone.clone().drop_guard(),
+            checks: CancellationToken::new(),
             settings,
         };
         let pool = Self { inner: Arc::new(inner) };
         if let Some(before) = before {
             pool.inner.learn(&before.inner);
         }
-        checked::start(&pool.inner, &means.checks, &gone);
+        checked::start(&pool.inner, &means.checks);
         Ok(pool)
     }
 
     /// What it was built from.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Ends the checks: another pool has its place, and only requests under way still use this one.
+    pub fn retire(&self) {
+        self.inner.checks.cancel();
+    }
+
+    /// Whether both are the same upstream.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What a request wishes for.
@@ -128,17 +143,21 @@ impl Pool {
         let now = inner.millis();
         let fresh = |known: &Known| known.is_fresh(now) && !tried.holds(&known.address);
         let share = |position: usize| inner.members[position].standing.share(now);
-        if let Wish::Server(position) = wish
-            && inner.members.get(position).is_some_and(|member| member.standing.share(now) > 0)
-            && let Some(known) = inner.members[position].next(fresh)
-        {
-            return Some(self.picked(position, known));
+        let wished = |backup: bool| {
+            let Wish::Server(position) = wish else { return None };
+            let member = inner.members.get(position).filter(|member| member.backup == backup)?;
+            let known = if share(position) > 0 { member.next(fresh) } else { None };
+            known.map(|known| self.picked(position, known))
+        };
+        if let Some(pick) = wished(false) {
+            return Some(pick);
         }
         let (first, backup) = (&inner.first, &inner.backup);
         let draw = first.draw(wish.key());
         let untried = |known: &Known| !known.is_down() && !tried.holds(&known.address);
         self.pick_where(first, &draw, |position| draw.admits(position, share(position)), fresh)
             .or_else(|| self.pick_where(first, &draw, |position| share(position) > 0, fresh))
+            .or_else(|| wished(true))
             .or_else(|| self.pick_where(backup, &backup.draw(wish.key()), |position| share(position) > 0, fresh))
             .or_else(|| self.pick_where(first, &draw, |_| true, untried))
             .or_else(|| self.pick_where(backup, &backup.draw(wish.key()), |_| true, untried))

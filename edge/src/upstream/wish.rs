@@ -98,7 +98,7 @@ impl Wishes {
 }
 
 /// The same in every process of the same build, so that clients keep their servers over restarts.
-fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
+pub(super) fn hashed(value: &(impl std::hash::Hash + ?Sized)) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
@@ -141,7 +141,8 @@ mod tests {
             assert_eq!(wishes.read(&headers(&[("cookie", &cookie)]), None), Wish::Server(1), "{cookie}");
         }
         assert_eq!(wishes.cookie(Wish::Server(1), 1, true), None, "it knows");
-        assert!(wishes.cookie(Wish::Server(1), 0, false).is_some(), "it has another one now");
+        let other = wishes.cookie(Wish::Server(1), 0, false).expect("it has another one now");
+        assert!(other.to_str().is_ok_and(|text| text.ends_with("; SameSite=Lax")), "in clear there is no Secure");
     }
 
     #[test]

@@ -274,6 +274,16 @@ fn each_fault_of_how_servers_are_chosen_is_told_with_line_and_column() {
             "`status` cannot be read: it is a list of statuses and ranges",
         ),
         (
+            "host = \"a\"\nupstream = { servers = \"b\", health = { status = \"200\" } }",
+            (3, 49),
+            "`status` is not used: without `path` nothing is asked for",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", slow_start = \"1s\" }",
+            (3, 42),
+            "`slow_start` is not used: without health checks no server is found to be up again",
+        ),
+        (
             "host = \"a\"\nupstream = { servers = \"b\", eject = { time = \"0\" } }",
             (3, 37),
             "`eject` needs a `time` above 0 and a `max` that is not shorter",

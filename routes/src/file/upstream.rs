@@ -86,6 +86,11 @@ impl Reader<'_> {
         let balance = self.balance(item);
         let (health, eject) = (self.health(item), self.eject(item));
         let slow_start = item.get("slow_start").and_then(|item| item.as_duration()).unwrap_or_default();
+        if let Some(given) = item.get("slow_start").filter(|_| health.is_none() && !slow_start.is_zero()) {
+            let fault =
+                given.warning("`slow_start` is not used: without health checks no server is found to be up again");
+            self.faults.push(fault.hint("add `health`, such as health = { path = \"/healthz\" }"));
+        }
         (!servers.is_empty()).then(|| Upstream {
             servers,
             balance,

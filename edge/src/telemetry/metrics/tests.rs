@@ -127,6 +127,7 @@ fn promtool_finds_nothing_to_complain_about() {
     server.tried(Outcome::Broken, Some(0.1));
     server.checked(false);
     server.ejected();
+    let _kept = route.last_good("team");
     metrics.refused("", Refusal::NoRoute);
     let other = metrics.other();
     for vec in [&other.connections_open, &other.renew_at, &other.routes] {

@@ -2,8 +2,13 @@
 
 use super::*;
 
+fn chooser(way: Way, weights: &[u16]) -> Balance {
+    let positions: Vec<_> = weights.iter().copied().zip(100..).collect();
+    Balance::new(way, &positions, 7)
+}
+
 fn turns(weights: &[u16]) -> Balance {
-    Balance::new(Way::Turns, weights, 7)
+    chooser(Way::Turns, weights)
 }
 
 fn idle(_: usize) -> usize {
@@ -45,14 +50,14 @@ fn shares_are_right_for_large_weights() {
 #[test]
 fn who_is_not_eligible_is_passed_over_and_weight_0_has_no_turn() {
     for way in [Way::Turns, Way::Least, Way::Two] {
-        let balance = Balance::new(way, &[1, 0, 1], 7);
+        let balance = chooser(way, &[1, 0, 1]);
         for key in [None, Some(5)] {
             let pick = |of: fn(usize) -> bool| balance.pick(&balance.draw(key), of, idle);
             assert!((0..10).all(|_| pick(|server| server != 0) == Some(2)));
             assert_eq!(pick(|server| server == 1), None);
         }
-        assert!(picks(&Balance::new(way, &[0], 7), 3).is_empty());
-        assert!(picks(&Balance::new(way, &[], 7), 3).is_empty());
+        assert!(picks(&chooser(way, &[0]), 3).is_empty());
+        assert!(picks(&chooser(way, &[]), 3).is_empty());
     }
 }
 
@@ -89,17 +94,17 @@ fn threads_together_keep_the_shares() {
 
 #[test]
 fn the_least_busy_for_its_weight_is_chosen_and_equals_take_turns() {
-    let balance = Balance::new(Way::Least, &[2, 1, 1], 7);
+    let balance = chooser(Way::Least, &[2, 1, 1]);
     let busy = [3, 0, 2];
     assert_eq!(balance.pick(&balance.draw(None), |_| true, |server| busy[server]), Some(1));
     // (3+1)/2 against (2+1)/1: the heavy one.
     assert_eq!(balance.pick(&balance.draw(None), |server| server != 1, |server| busy[server]), Some(0));
-    assert_eq!(count_of(picks(&Balance::new(Way::Least, &[1, 1, 1], 7), 9)), [3, 3, 3]);
+    assert_eq!(count_of(picks(&chooser(Way::Least, &[1, 1, 1]), 9)), [3, 3, 3]);
 }
 
 #[test]
 fn of_two_by_chance_the_one_with_fewer_requests_is_chosen() {
-    let balance = Balance::new(Way::Two, &[1, 1, 1, 1], 7);
+    let balance = chooser(Way::Two, &[1, 1, 1, 1]);
     let busy = [9, 0, 0, 0];
     let one = |_| balance.pick(&balance.draw(None), |_| true, |server| busy[server]);
     let counts: [usize; 4] = count_of((0..3000).filter_map(one));
@@ -122,6 +127,15 @@ fn a_key_keeps_its_server_and_only_those_of_a_lost_one_move() {
             assert_eq!(before, of(key, Some(1)));
         }
     }
+}
+
+#[test]
+fn a_key_keeps_its_server_when_others_come_or_are_written_elsewhere() {
+    let before = Balance::new(Way::Turns, &[(1, 5), (1, 6), (1, 7)], 1);
+    let after = Balance::new(Way::Turns, &[(1, 9), (1, 7), (1, 5), (1, 6)], 2);
+    let of = |balance: &Balance, key| balance.pick(&balance.draw(Some(mixed(key))), |_| true, idle).expect("a server");
+    let kept = (0..1000).filter(|key| before.ids[of(&before, *key)] == after.ids[of(&after, *key)]).count();
+    assert!((700..800).contains(&kept), "{kept} of 1000, where a quarter belongs to the new one");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) enum Unwell {
     #[error("no connection: {0}")]
     Connect(#[from] std::io::Error),
     /// The exchange failed on the way.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Exchange(#[from] Box<pingora::Error>),
     /// It answered with a status that is not good.
     #[error("it answered {0}")]
@@ -30,6 +30,14 @@ pub(super) enum Unwell {
     /// The check cannot be written as a request.
     #[error("the check is no valid request: {0}")]
     Request(#[from] http::Error),
+}
+
+/// The engine's error; where the system refused something, only that.
+fn told(error: &pingora::Error) -> String {
+    match error.root_cause().downcast_ref::<std::io::Error>() {
+        Some(system) if system.raw_os_error().is_some() => system.to_string(),
+        _ => error.to_string().trim().to_owned(),
+    }
 }
 
 /// Bytes of a body that are read, so that a server which writes no more does not see a reset.

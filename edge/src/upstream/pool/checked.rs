@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use pingora::upstreams::peer::HttpPeer;
-use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use crate::telemetry::events;
@@ -11,12 +10,12 @@ use crate::upstream::address::Address;
 use crate::upstream::health::{Change, Checks, Patient};
 
 /// Starts a check for each server, if the pool wants them.
-pub(super) fn start(pool: &Arc<Inner>, checks: &Checks, gone: &CancellationToken) {
+pub(super) fn start(pool: &Arc<Inner>, checks: &Checks) {
     let Some(health) = &pool.settings.health else { return };
     for (server, member) in pool.members.iter().enumerate() {
         let name = format!("health {} {}", member.metrics.route(), member.metrics.server());
         let watched = Watched { pool: Arc::downgrade(pool), server };
-        checks.start(name, health.clone(), watched, gone.clone());
+        checks.start(name, health.clone(), watched, pool.checks.clone());
     }
 }
 

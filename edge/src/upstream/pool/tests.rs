@@ -241,6 +241,19 @@ async fn who_wishes_for_a_server_gets_it_as_long_as_it_can_be_used_even_out_of_t
 }
 
 #[tokio::test]
+async fn who_came_to_a_backup_goes_back_once_another_can_be_asked() {
+    let mut servers = servers(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    (servers[1].backup, servers[2].backup) = (true, true);
+    let pool = rig().with(Settings { servers, ..Settings::default() }).expect("good settings");
+    let wished = || ip(&pool.pick(&Tried::default(), Wish::Server(2)).expect("a server"));
+    let first = pool.pick(&Tried::default(), Wish::Any).expect("a server");
+    first.done(Outcome::ConnectFailed, None, None);
+    assert!((0..4).all(|_| wished() == "10.0.0.3"));
+    first.done(Outcome::Answered, None, None);
+    assert_eq!(wished(), "10.0.0.1");
+}
+
+#[tokio::test]
 async fn requests_under_way_are_counted_until_they_end() {
     let pool = rig().clear(&["10.0.0.1"]);
     let pick = pool.pick(&Tried::default(), Wish::Any).expect("a server");

@@ -76,6 +76,9 @@ impl Reader<'_> {
         }
         let path = item.get("path");
         let Some((path, text)) = path.as_ref().and_then(|path| Some((path, path.as_str()?))) else {
+            if let Some(status) = status {
+                self.faults.push(status.warning("`status` is not used: without `path` nothing is asked for"));
+            }
             return Probe::Connect;
         };
         if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
