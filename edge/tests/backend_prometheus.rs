@@ -18,7 +18,8 @@ use support::servers::Prometheus;
 fn promtool_asks_below_a_prefix_and_nobody_may_reload() {
     let port = free_port();
     let route = format!(
-        "[[route]]\nname = \"prometheus\"\nhost = \"localhost\"\npath = \"/prom\"\nupstream = \"http://127.0.0.1:{port}\"\n\
+        "[[route]]\nname = \"prometheus\"\nhost = \"localhost\"\npath = \"/prom\"\npreset = \"prometheus\"\nwithout = [\"deny-path\"]\n\
+         upstream = {{ servers = \"http://127.0.0.1:{port}\", health = {{ path = \"/prom/-/healthy\" }} }}\n\
          use = [{{ kind = \"deny-path\", paths = [\"/prom/-/reload\", \"/prom/-/quit\", \"/prom/api/v1/admin\"] }}]\n"
     );
     let edge = TestEdge::with_routes(&[("prometheus.toml", &route)]);

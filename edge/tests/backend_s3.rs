@@ -28,10 +28,10 @@ impl Stage {
         let minio = Minio::start("s3.test");
         let url = &minio.url;
         let route = format!(
-            "[[route]]\nname = \"s3\"\nhost = [\"s3.test\", \"*.s3.test\"]\nupstream = \"{url}\"\n\
-             [[route]]\nname = \"other\"\nhost = \"other.test\"\nupstream = \"{url}\"\n\
+            "[[route]]\nname = \"s3\"\nhost = [\"s3.test\", \"*.s3.test\"]\npreset = \"minio\"\nupstream = \"{url}\"\n\
+             [[route]]\nname = \"other\"\nhost = \"other.test\"\npreset = \"s3\"\nupstream = \"{url}\"\n\
              [[route]]\nhost = \"rewritten.test\"\nhost_header = \"upstream\"\nupstream = \"{url}\"\n\
-             [[route]]\nname = \"console\"\nhost = \"console.test\"\nupstream = \"{}\"\n",
+             [[route]]\nname = \"console\"\nhost = \"console.test\"\npreset = \"minio-console\"\nupstream = \"{}\"\n",
             minio.console
         );
         Self { edge: TestEdge::with_routes(&[("s3.toml", &route)]), _minio: minio }
