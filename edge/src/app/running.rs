@@ -185,7 +185,7 @@ impl Core {
         };
         let reloader = Arc::new(Reloader::new(
             Box::new(RouteFiles { config: Arc::clone(config) }),
-            Builder { means, folder: config.around.folder.clone() },
+            Builder { means, folder: config.around.folder.clone(), state: state.folder().to_owned() },
             Arc::clone(&live),
             metrics.clone(),
             redirects(config, bound),

@@ -62,6 +62,8 @@ pub trait Kind: Middleware + Sized + 'static {
 pub struct Building<'a> {
     /// The folder that paths in route files are relative to.
     pub folder: &'a Path,
+    /// The state folder: what must outlive this process.
+    pub state: &'a Path,
     /// The route that it is made for.
     pub route: &'a str,
     /// Its name.

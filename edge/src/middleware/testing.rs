@@ -66,7 +66,7 @@ pub(crate) fn made(kind: &str, settings: &str) -> Arc<dyn Middleware> {
     made_in(Path::new("/"), kind, settings)
 }
 
-/// As [`made`], with files below `folder`.
+/// As [`made`], with files and state below `folder`.
 #[track_caller]
 pub(crate) fn made_in(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Middleware> {
     try_made_in(folder, kind, settings).expect("good settings")
@@ -81,7 +81,7 @@ pub(crate) fn try_made_in(folder: &Path, kind: &str, settings: &str) -> Result<A
     inline.push_str(" }");
     let step = Step { name: kind.into(), kind: kind.into(), settings: inline, one_reading: false, from_preset: false };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
-    build(&step, &Building { folder, route: "app", name: kind, metrics: &metrics })
+    build(&step, &Building { folder, state: folder, route: "app", name: kind, metrics: &metrics })
 }
 
 /// What the check finds wrong with the lines of a table.

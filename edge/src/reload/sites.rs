@@ -23,6 +23,8 @@ pub struct Builder {
     pub means: Means,
     /// The folder that paths in routes are relative to.
     pub folder: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
 }
 
 impl Builder {
@@ -72,8 +74,9 @@ impl Builder {
         route: &Route,
         metrics: &RouteMetrics,
     ) -> Result<Arc<[Arc<dyn Middleware>]>, middleware::BuildError> {
+        let Self { folder, state, .. } = self;
         let one = |step: &Step| {
-            middleware::build(step, &Building { folder: &self.folder, route: &route.name, name: &step.name, metrics })
+            middleware::build(step, &Building { folder, state, route: &route.name, name: &step.name, metrics })
         };
         route.steps.iter().map(one).collect()
     }

@@ -10,7 +10,7 @@ use crate::telemetry::{BuildInfo, Metrics};
 fn rate_of(law: Law, by: By) -> Rate {
     let settings = Settings { law, by, tell: true, remember: 1_000 };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
-    let building = Building { folder: "/".as_ref(), route: "app", name: "fair", metrics: &metrics };
+    let building = Building { folder: "/".as_ref(), state: "/".as_ref(), route: "app", name: "fair", metrics: &metrics };
     Rate::build(settings, &building).expect("it opens nothing")
 }
 

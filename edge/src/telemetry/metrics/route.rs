@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
+use crate::telemetry::logins::LoginMetrics;
 use crate::telemetry::provider::Provider;
 use crate::telemetry::refusal::Refusal;
 
@@ -30,6 +31,7 @@ pub(super) struct RouteFamilies {
     upstream_ejections: IntCounterVec,
     retries: IntCounterVec,
     last_good: IntGaugeVec,
+    logins: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -48,6 +50,7 @@ impl RouteFamilies {
             upstream_ejections: counter(&f::UPSTREAM_EJECTIONS, registry),
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
+            logins: counter(&f::LOGINS, registry),
         }
     }
 
@@ -67,6 +70,7 @@ impl RouteFamilies {
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
+        forget(&self.logins, &f::LOGINS, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -196,6 +200,11 @@ impl RouteMetrics {
     pub fn last_good(&self, middleware: &str) -> LastGood {
         let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
         LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// What this route counts of logins at a provider.
+    pub fn logins(&self) -> LoginMetrics {
+        LoginMetrics::new(self.name(), self.shared.families.logins.clone())
     }
 
     /// The server that checks logins for a middleware of this route.
