@@ -10,6 +10,7 @@ mod demo;
 mod docs;
 mod explain;
 mod failure;
+mod hash;
 mod locate;
 mod man;
 mod out;
@@ -51,6 +52,7 @@ enum Command {
     Certs(certs::Args),
     Upstreams(upstreams::Args),
     Reload(reload::Args),
+    Hash(hash::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -70,6 +72,7 @@ impl Command {
             Self::Certs(args) => certs::run(args, out),
             Self::Upstreams(args) => upstreams::run(args, out),
             Self::Reload(args) => reload::run(args, out),
+            Self::Hash(args) => hash::run(args, out),
             Self::Schema(args) => schema::run(args, out),
             Self::Completions(args) => completions::run(args, Cli::command(), out),
             Self::Man(args) => man::run(args, Cli::command(), out),

@@ -4,13 +4,18 @@
 //! file below is one kind; a new one is that file and its line in the list here.
 
 mod ask;
+pub(crate) mod authorization;
 mod body;
+mod brake;
 mod captures;
 pub(crate) mod client;
 mod fields;
 mod flow;
+pub(crate) mod hot_file;
 mod kind;
+pub(crate) mod passwords;
 mod reply;
+pub(crate) mod tokens;
 
 pub use ask::{Ask, Asker, Done};
 pub(crate) use body::through;
@@ -35,9 +40,16 @@ macro_rules! kinds {
 }
 
 kinds! {
+    basic_auth::BasicAuth,
+    api_token::ApiToken,
+    forward_auth::ForwardAuth,
     headers::Headers,
     strip_prefix::StripPrefix,
+    realm::Realm,
+    cookies::Cookies,
+    origin::Origin,
     deny_path::DenyPath,
+    ip::Ip,
     rate::Rate,
     body_limit::BodyLimit,
     min_rate::MinRate,
@@ -66,3 +78,5 @@ impl world::Kinds for AllKinds {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

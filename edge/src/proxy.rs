@@ -82,6 +82,10 @@ impl ProxyHttp for Edge {
         match routing::route(self, session, cx).await {
             Ok(Routed::Upstream) => Ok(false),
             Ok(Routed::Answered) => Ok(true),
+            Ok(Routed::ByStep(made)) => {
+                answer::write_made(session, cx, *made).await?;
+                Ok(true)
+            }
             Ok(Routed::Refused(denial)) => {
                 answer::refuse(session, cx, &self.metrics, *denial).await?;
                 Ok(true)
@@ -151,13 +155,14 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         cx: &mut Cx,
     ) -> pingora::Result<()> {
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
+        upstream_request::unavailable(session, head, cx)?;
         cx.answered = Some(Instant::now());
         if let Some(conn) = &cx.conn {
             conn.control.answer_began();
@@ -182,6 +187,9 @@ impl ProxyHttp for Edge {
             && let Some(conn) = &cx.conn
         {
             conn.control.open_tunnel();
+        }
+        if head.status == 101 || !head.status.is_informational() {
+            upstream_request::stick(head, cx)?;
         }
         if !head.status.is_informational() {
             session.set_keepalive(cx.keepalive());

@@ -8,6 +8,7 @@ pub mod events;
 mod format;
 mod last_good;
 mod metrics;
+mod provider;
 mod refusal;
 pub mod setup;
 mod throttle;
@@ -18,4 +19,5 @@ pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,
 };
+pub use provider::Provider;
 pub use refusal::{Blame, Refusal};

@@ -5,7 +5,7 @@ mod support {
 }
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -177,6 +177,9 @@ GET harbor.example.com/api/x
   servers       http://10.0.0.2:8080 (weight 2)
                 https://10.0.0.3:8443 (weight 1)
   balance       round-robin
+  health        judged by requests alone
+  eject         after 5 failures in a row, for 10s and longer each time
+  retries       connect; at most 1 more
   http          HTTP/2 where TLS agrees on it, else HTTP/1.1
   timeouts      connect 5s, first byte 60s, idle 300s
   Host          as the client sent it
@@ -313,7 +316,7 @@ fn docs() -> PathBuf {
 fn the_generated_pages_are_not_stale() {
     let files = Files::new(&[("docs/x", "")]);
     files.edge(&["docs", "--write", "docs"]).success();
-    for name in ["CONFIG.md", "METRICS.md"] {
+    for name in ["CONFIG.md", "METRICS.md", "MIDDLEWARES.md"] {
         let read = |folder: &Path| fs::read_to_string(folder.join(name)).expect("it is there");
         assert!(read(&docs()) == read(&files.0.path().join("docs")), "docs/{name} is stale: run ./dev docs");
     }
@@ -326,4 +329,61 @@ fn the_example_of_the_reference_is_a_good_configuration() {
     let [edge, routes] = blocks.as_slice() else { panic!("{} examples", blocks.len()) };
     let files = Files::new(&[("edge.toml", edge), ("routes/a.toml", routes)]);
     assert_eq!(files.edge(&["check"]).success(), "no faults in edge.toml and 1 route file; 1 route can serve\n");
+}
+
+/// Runs the binary with this standard input.
+#[track_caller]
+fn with_input(args: &[&str], input: &[u8]) -> std::process::Output {
+    let mut command = edge(args);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    // Who refuses before reading has closed it.
+    drop(child.stdin.take().expect("a pipe").write_all(input));
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn a_password_becomes_the_line_of_a_users_file() {
+    for (args, prefix) in [
+        (&["hash", "ann"][..], "ann:$argon2id$v=19$m=19456,t=2,p=1$"),
+        (&["hash", "--bcrypt", "ann"], "ann:$2y$10$"),
+        (&["hash"], "$argon2id$"),
+    ] {
+        let ran = with_input(args, b"open sesame\r\nmore");
+        let line = String::from_utf8(ran.stdout).expect("text");
+        assert!(ran.status.success() && line.starts_with(prefix) && line.ends_with('\n'), "{line}");
+        assert_eq!(line.lines().count(), 1);
+        assert!(ran.stderr.is_empty());
+    }
+    let twice = [0, 1].map(|_| with_input(&["hash", "--json", "ann"], b"x").stdout);
+    assert_ne!(twice[0], twice[1], "each has a salt of its own");
+    let json: serde_json::Value = serde_json::from_slice(&twice[0]).expect("JSON");
+    assert!(json["name"] == "ann" && json["hash"].as_str().expect("a hash").starts_with("$argon2id$"));
+}
+
+#[test]
+fn what_cannot_be_a_login_gets_no_hash() {
+    for (args, input, wanted) in [
+        (&["hash", "a:b"][..], vec![b'x'], "`a:b` cannot be the name of a user"),
+        (&["hash", "ann"], vec![], "the password is empty"),
+        (&["hash", "ann"], vec![b'x'; 1025], "more than 1024 bytes"),
+        (&["hash", "--bcrypt", "ann"], vec![b'x'; 73], "bcrypt sees only the first 72 bytes"),
+    ] {
+        let ran = with_input(args, &input);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.code() == Some(1) && ran.stdout.is_empty(), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    }
+    assert_eq!(code(&run(&mut edge(&["hash", "--token"]))), Some(2), "a token has a name");
+}
+
+#[test]
+fn a_new_token_is_shown_beside_the_lines_for_its_file() {
+    let ran = run(&mut edge(&["hash", "--token", "ci"]));
+    assert!(ran.status.success(), "{}", ran.stderr);
+    let token = ran.stderr.trim_end().rsplit(' ').next().expect("a word");
+    assert!(token.starts_with("edge_") && !ran.stdout.contains(token), "{}", ran.stderr);
+    let file: toml::Table = ran.stdout.parse().expect("TOML");
+    assert_eq!(file["token"][0]["name"].as_str(), Some("ci"));
+    assert_eq!(file["token"][0]["sha256"].as_str().map(str::len), Some(64));
 }

@@ -83,9 +83,13 @@ families! {
     HANDSHAKE_DURATION = Kind::Histogram(HANDSHAKE_SECONDS), "edge_tls_handshake_seconds" []
         "Time from the first byte of a TLS handshake to its end, where it succeeded.";
     UPSTREAM_UP = Kind::Gauge, "edge_upstream_up" ["route" "upstream"]
-        "1 if the last try to reach the server succeeded, else 0.";
+        "1 if the server is up by its health checks or, without them, if the last try to reach it succeeded; else 0.";
     UPSTREAM_REQUESTS = Kind::Counter, "edge_upstream_requests_total" ["route" "upstream" "result"]
         "Tries to have a server answer, by how they ended.";
+    UPSTREAM_CHECKS = Kind::Counter, "edge_upstream_checks_total" ["route" "upstream" "result"]
+        "Health checks of a server: ok or failed.";
+    UPSTREAM_EJECTIONS = Kind::Counter, "edge_upstream_ejections_total" ["route" "upstream"]
+        "How often a server was left alone for a while because its requests failed.";
     RETRIES = Kind::Counter, "edge_retries_total" ["route" "reason"]
         "Tries after the first of a request, by why the one before failed.";
     DNS_LOOKUPS = Kind::Counter, "edge_dns_lookups_total" ["result"]

@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
+use crate::telemetry::provider::Provider;
 use crate::telemetry::refusal::Refusal;
 
 /// The families with a `route` label.
@@ -25,6 +26,8 @@ pub(super) struct RouteFamilies {
     upstream_duration: HistogramVec,
     upstream_up: IntGaugeVec,
     upstream_requests: IntCounterVec,
+    upstream_checks: IntCounterVec,
+    upstream_ejections: IntCounterVec,
     retries: IntCounterVec,
     last_good: IntGaugeVec,
 }
@@ -41,6 +44,8 @@ impl RouteFamilies {
             upstream_duration: histogram(&f::UPSTREAM_DURATION, registry),
             upstream_up: gauge(&f::UPSTREAM_UP, registry),
             upstream_requests: counter(&f::UPSTREAM_REQUESTS, registry),
+            upstream_checks: counter(&f::UPSTREAM_CHECKS, registry),
+            upstream_ejections: counter(&f::UPSTREAM_EJECTIONS, registry),
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
         }
@@ -71,6 +76,8 @@ impl RouteFamilies {
         forget(&self.upstream_duration, &f::UPSTREAM_DURATION, gone);
         forget(&self.upstream_up, &f::UPSTREAM_UP, gone);
         forget(&self.upstream_requests, &f::UPSTREAM_REQUESTS, gone);
+        forget(&self.upstream_checks, &f::UPSTREAM_CHECKS, gone);
+        forget(&self.upstream_ejections, &f::UPSTREAM_EJECTIONS, gone);
     }
 }
 
@@ -128,6 +135,10 @@ pub enum Retry {
     ConnectFailed,
     /// A connection that was kept open turned out to be closed.
     StaleConnection,
+    /// The connection broke before there was an answer.
+    Broken,
+    /// The answer was 502, 503 or 504.
+    Unavailable,
 }
 
 impl Retry {
@@ -136,6 +147,8 @@ impl Retry {
         match self {
             Self::ConnectFailed => "connect_failed",
             Self::StaleConnection => "stale_connection",
+            Self::Broken => "broken",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -183,6 +196,11 @@ impl RouteMetrics {
     pub fn last_good(&self, middleware: &str) -> LastGood {
         let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
         LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// The server that checks logins for a middleware of this route.
+    pub fn provider(&self, middleware: &str) -> Provider {
+        Provider::new(self.name(), middleware)
     }
 
     fn count(&self, series: &Series, method: &'static str, code: u16) {
@@ -249,6 +267,8 @@ pub enum Outcome {
     Broken,
     /// The client left before there was an answer.
     ClientClosed,
+    /// The edge ended the request itself, as for a body that is too large.
+    GivenUp,
 }
 
 impl Outcome {
@@ -261,6 +281,7 @@ impl Outcome {
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
             Self::ClientClosed => "client_closed",
+            Self::GivenUp => "given_up",
         }
     }
 
@@ -269,7 +290,16 @@ impl Outcome {
         match self {
             Self::Answered => Some(true),
             Self::ConnectFailed | Self::TlsFailed => Some(false),
-            Self::TimedOut | Self::Broken | Self::ClientClosed => None,
+            Self::TimedOut | Self::Broken | Self::ClientClosed | Self::GivenUp => None,
+        }
+    }
+
+    /// Whether the server did its work; `None` where the outcome does not tell.
+    pub const fn well(self) -> Option<bool> {
+        match self {
+            Self::Answered => Some(true),
+            Self::ConnectFailed | Self::TlsFailed | Self::TimedOut | Self::Broken => Some(false),
+            Self::ClientClosed | Self::GivenUp => None,
         }
     }
 }
@@ -296,18 +326,37 @@ impl UpstreamMetrics {
         if let Some(seconds) = seconds {
             series.duration.observe(seconds);
         }
-        if let Some(reached) = outcome.reached() {
-            series.up.set(reached.into());
-        }
         match outcome {
             Outcome::Answered => series.answered.inc(),
             _ => self.requests(outcome).inc(),
         }
     }
 
+    /// Tells whether the server is up.
+    pub fn set_up(&self, up: bool) {
+        self.series().up.set(up.into());
+    }
+
+    /// Counts one health check.
+    pub fn checked(&self, good: bool) {
+        let result = if good { "ok" } else { "failed" };
+        let checks = &self.route.shared.families.upstream_checks;
+        checks.with_label_values(&[self.route.name(), &self.server, result]).inc();
+    }
+
+    pub(in crate::telemetry) fn ejected(&self) {
+        let ejections = &self.route.shared.families.upstream_ejections;
+        ejections.with_label_values(&[self.route.name(), &self.server]).inc();
+    }
+
     /// The server, as in the label.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The route, as in the label.
+    pub fn route(&self) -> &str {
+        self.route.name()
     }
 
     fn requests(&self, outcome: Outcome) -> IntCounter {
