@@ -9,6 +9,7 @@ use prometheus::Registry;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::families as f;
+use super::mirrored::Mirrored;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
 use crate::telemetry::provider::Provider;
@@ -30,6 +31,7 @@ pub(super) struct RouteFamilies {
     upstream_ejections: IntCounterVec,
     retries: IntCounterVec,
     last_good: IntGaugeVec,
+    mirrored: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -48,6 +50,7 @@ impl RouteFamilies {
             upstream_ejections: counter(&f::UPSTREAM_EJECTIONS, registry),
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
+            mirrored: counter(&f::MIRRORED, registry),
         }
     }
 
@@ -67,6 +70,7 @@ impl RouteFamilies {
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
+        forget(&self.mirrored, &f::MIRRORED, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -190,6 +194,11 @@ impl RouteMetrics {
     /// What one server of this route counts.
     pub fn upstream(&self, server: &str) -> UpstreamMetrics {
         UpstreamMetrics { route: self.clone(), server: server.into(), series: OnceLock::new() }
+    }
+
+    /// Counts a copy of a request.
+    pub fn mirrored(&self, result: Mirrored) {
+        self.shared.families.mirrored.with_label_values(&[self.name(), result.label()]).inc();
     }
 
     /// Whether a middleware of this route works with what it had before.
