@@ -61,6 +61,7 @@ kinds! {
     rewrite::Rewrite,
     add_prefix::AddPrefix,
     mirror::Mirror,
+    buffer::Buffer,
 }
 
 /// The kinds as the check of route files sees them.
