@@ -42,6 +42,7 @@ kinds! {
     basic_auth::BasicAuth,
     api_token::ApiToken,
     forward_auth::ForwardAuth,
+    jwt::Jwt,
     headers::Headers,
     strip_prefix::StripPrefix,
     deny_path::DenyPath,
