@@ -48,6 +48,12 @@ fn cases(provider: &str) -> Vec<Case> {
             401,
         ),
         case("api-token", "tokens_file = \"tokens.toml\"".to_owned(), format!("Authorization: Bearer {TOKEN}"), 401),
+        case(
+            "jwt",
+            "secret_file = \"secret\"\naudience = \"models\"".to_owned(),
+            format!("Authorization: Bearer {}", signed()),
+            401,
+        ),
         case("forward-auth", format!("url = \"{provider}/verify\""), "Cookie: session=good".to_owned(), 401),
         case("ip", "allow = \"203.0.113.0/24\"".to_owned(), "X-Forwarded-For: 203.0.113.9".to_owned(), 403),
         Case {
@@ -55,6 +61,16 @@ fn cases(provider: &str) -> Vec<Case> {
             ..case("deny-path", "paths = \"/admin\"".to_owned(), "X-Nothing: x".to_owned(), 403)
         },
     ]
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A token for the next hour.
+fn signed() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = serde_json::json!({ "sub": "ann", "aud": "models", "exp": now + 3600 });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
 }
 
 /// The edge with a route for each case, the server behind them all, and the one that knows sessions.
@@ -126,6 +142,7 @@ fn files(routes: &str) -> Vec<(String, String)> {
         ("edge.toml", config),
         ("routes/app.toml", routes.to_owned()),
         ("users", format!("ann:{hash}\n")),
+        ("secret", SECRET.to_owned()),
         ("tokens.toml", format!("[[token]]\nname = \"ci\"\nsha256 = \"{token}\"\n")),
     ]
     .map(|(name, text)| (name.to_owned(), text))
