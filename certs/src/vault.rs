@@ -44,11 +44,6 @@ impl SetId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    fn parse(name: &str) -> Option<Self> {
-        let good = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
-        (name.len() == 26 && name.bytes().all(good)).then(|| Self(name.into()))
-    }
 }
 
 impl std::fmt::Display for SetId {
@@ -153,15 +148,6 @@ impl Vault {
             }
         }
         Ok(loaded)
-    }
-
-    /// The sets that have a folder.
-    ///
-    /// # Errors
-    /// [`DiskError`] when the issuer's folder is there and cannot be read.
-    pub fn sets(&self, issuer: Issuer) -> Result<Vec<SetId>, DiskError> {
-        let items = self.items(&self.root.join(issuer.as_str()))?;
-        Ok(items.iter().filter_map(|item| SetId::parse(&item.name)).collect())
     }
 
     fn folder(&self, issuer: Issuer, set: &SetId) -> PathBuf {

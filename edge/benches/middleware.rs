@@ -85,7 +85,8 @@ fn made(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Middleware> {
         from_preset: false,
     };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("bench");
-    build(&step, &Building { folder, route: "bench", name: kind, metrics: &metrics }).expect("good settings")
+    build(&step, &Building { folder, state: folder, route: "bench", name: kind, metrics: &metrics })
+        .expect("good settings")
 }
 
 /// Nanoseconds of one request and its answer through these steps.

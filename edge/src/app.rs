@@ -14,6 +14,7 @@ mod running;
 mod signals;
 mod source;
 mod state;
+mod sticky;
 mod view;
 mod watch;
 

@@ -7,6 +7,7 @@ mod ask;
 pub(crate) mod authorization;
 mod body;
 mod brake;
+mod captures;
 pub(crate) mod client;
 mod fields;
 mod flow;
@@ -43,10 +44,24 @@ kinds! {
     api_token::ApiToken,
     forward_auth::ForwardAuth,
     jwt::Jwt,
+    oidc::Oidc,
     headers::Headers,
     strip_prefix::StripPrefix,
+    realm::Realm,
+    cookies::Cookies,
+    origin::Origin,
     deny_path::DenyPath,
     ip::Ip,
+    rate::Rate,
+    body_limit::BodyLimit,
+    min_rate::MinRate,
+    compress::Compress,
+    concurrency::Concurrency,
+    cors::Cors,
+    error_pages::ErrorPages,
+    redirect::Redirect,
+    rewrite::Rewrite,
+    add_prefix::AddPrefix,
 }
 
 /// The kinds as the check of route files sees them.
@@ -65,3 +80,5 @@ impl world::Kinds for AllKinds {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -81,6 +82,10 @@ impl ProxyHttp for Edge {
         match routing::route(self, session, cx).await {
             Ok(Routed::Upstream) => Ok(false),
             Ok(Routed::Answered) => Ok(true),
+            Ok(Routed::ByStep(made)) => {
+                answer::write_made(session, cx, *made).await?;
+                Ok(true)
+            }
             Ok(Routed::Refused(denial)) => {
                 answer::refuse(session, cx, &self.metrics, *denial).await?;
                 Ok(true)
@@ -141,7 +146,9 @@ impl ProxyHttp for Edge {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the route allows");
         }
         if !cx.done.request_body.is_empty() {
-            *body = middleware::through(&mut cx.done.request_body, body.take(), end).map_err(cut)?;
+            let passed = middleware::through(&mut cx.done.request_body, body.take(), end).map_err(cut)?;
+            // To the engine nothing is the end of the body, and an empty piece is none.
+            *body = if end { passed } else { Some(passed.unwrap_or_default()) };
         }
         Ok(())
     }
@@ -155,10 +162,9 @@ impl ProxyHttp for Edge {
         if head.status.is_informational() && head.status != 101 {
             return Ok(());
         }
+        upstream_request::asked_for(session, head)?;
+        upstream_request::unavailable(session, head, cx)?;
         cx.answered = Some(Instant::now());
-        if session.is_http2() {
-            upstream_request::drop_heavy(session.req_header_mut());
-        }
         if let Some(conn) = &cx.conn {
             conn.control.answer_began();
         }
@@ -183,6 +189,9 @@ impl ProxyHttp for Edge {
         {
             conn.control.open_tunnel();
         }
+        if head.status == 101 || !head.status.is_informational() {
+            upstream_request::stick(head, cx)?;
+        }
         if !head.status.is_informational() {
             session.set_keepalive(cx.keepalive());
             // The version is each hop's own (RFC 9110 section 6.2): a server's HTTP/1.0 is not the client's.
@@ -191,6 +200,10 @@ impl ProxyHttp for Edge {
         }
         if !head.status.is_informational() || head.status == 101 {
             steps::reply(session.req_header(), cx, head, true)?;
+            // Not before: steps look at the request again.
+            if session.is_http2() {
+                upstream_request::drop_heavy(session.req_header_mut());
+            }
         }
         Ok(())
     }
@@ -207,6 +220,21 @@ impl ProxyHttp for Edge {
         }
         cx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         Ok(None)
+    }
+
+    /// Trailers end a body: what filters still hold is sent in their place, as there can be one end only.
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        cx: &mut Cx,
+    ) -> pingora::Result<Option<Bytes>> {
+        if cx.done.response_body.is_empty() {
+            return Ok(None);
+        }
+        let last = middleware::through(&mut cx.done.response_body, None, true).map_err(cut)?.unwrap_or_default();
+        cx.response_bytes += last.len() as u64;
+        Ok(Some(last))
     }
 
     fn fail_to_connect(&self, session: &mut Session, _peer: &HttpPeer, cx: &mut Cx, error: Box<Error>) -> Box<Error> {

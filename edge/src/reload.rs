@@ -223,6 +223,7 @@ impl Reloader {
         self.send_wanted(&table);
         let unrouted = before.unrouted.clone();
         self.live.publish(Snapshot::new(outcome.generation, table, sites, self.redirects.clone(), unrouted));
+        self.retire(before);
         self.forget(&outcome);
         self.report(&outcome);
         outcome
@@ -236,6 +237,18 @@ impl Reloader {
             *wanted = names;
             modified
         });
+    }
+
+    /// Pools that nobody gets any more may live as long as their last request; their checks would ask, and count, beside
+    /// those of their successors.
+    fn retire(&self, before: &Snapshot) {
+        let now = self.live.current();
+        for site in before.sites() {
+            let next = now.named(&site.route.name).and_then(|site| site.pool());
+            if let Some(pool) = site.pool().filter(|pool| next.is_none_or(|next| !next.is(pool))) {
+                pool.retire();
+            }
+        }
     }
 
     /// Series of what is gone go too, or a dashboard would show routes that nobody has.

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod events;
 mod format;
 mod last_good;
+mod logins;
 mod metrics;
 mod provider;
 mod refusal;
@@ -15,6 +16,7 @@ mod throttle;
 
 pub use format::Format;
 pub use last_good::LastGood;
+pub use logins::{LoginMetrics, LoginResult};
 pub use metrics::{
     BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
     reference,

@@ -1,16 +1,22 @@
-//! The servers behind a route: their names, their addresses, whose turn it is and how to connect.
+//! The servers behind a route: their names, their addresses, whose turn it is, whether they are well and how to connect.
 //!
-//! It knows no request and no route's text: who builds a pool hands over plain settings. Active
-//! health checks are not here.
+//! It knows no route's text: who builds a pool hands over plain settings.
 
+mod address;
 mod balance;
 mod dns;
+mod health;
 mod peer;
 mod pool;
 mod settings;
+mod standing;
 mod tls;
+mod wish;
 
+pub use address::Address;
 pub use dns::{Dns, NameServers};
-pub use pool::{AddressStatus, LastError, Pick, Pool, ServerStatus, Tried};
-pub use settings::{Host, Http, Scheme, Server, Settings, Timeouts, Tls};
+pub use health::Checks;
+pub use pool::{Active, AddressStatus, LastError, Means, Pick, Pool, ServerState, ServerStatus, Tried};
+pub use settings::{Choice, Eject, Health, Host, Http, Place, Probe, RetryOn, Scheme, Server, Settings, Timeouts, Tls};
 pub use tls::{BuildError, SystemRoots};
+pub use wish::{StickyKey, Wish};

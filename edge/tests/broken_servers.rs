@@ -5,11 +5,15 @@ mod support {
     pub(crate) mod backend;
     pub(crate) mod curl;
     pub(crate) mod edge;
+    pub(crate) mod look;
     pub(crate) mod process;
     pub(crate) mod wire;
 }
 
-use support::backend::{Backend, Then};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use support::backend::{Backend, Exchange, Then};
 use support::edge::TestEdge;
 use support::process::eventually;
 
@@ -103,4 +107,179 @@ fn a_server_that_dies_before_its_head_is_a_502_and_a_post_is_sent_once() {
         assert_eq!(said, (version == "--http1.1").then_some("close"), "the edge closes, so it says so");
     }
     assert_eq!(backend.requests(), 2);
+}
+
+/// A server that does this with every request once it has read it.
+type Misdeed = (&'static str, fn(&mut Exchange<'_>) -> std::io::Result<Then>, u16, &'static str);
+
+/// What becomes of a request whose server never gets as far as an answer: status and reason.
+const MISDEEDS: &[Misdeed] = &[
+    ("silent", |_| Ok(Then::Close), 502, "upstream_broken"),
+    (
+        "garbage",
+        |it| it.send(b"\x16\x03\x01\x02\x00\x01\x00garbage\r\n\r\n").map(|()| Then::Close),
+        502,
+        "upstream_broken",
+    ),
+    ("other-protocol", |it| it.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").map(|()| Then::Close), 502, "upstream_broken"),
+    ("half-head", |it| it.send(b"HTTP/1.1 200 OK\r\ncontent-le").map(|()| Then::Close), 502, "upstream_broken"),
+    (
+        "no-status",
+        |it| it.send(b"HTTP/1.1 OK\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close),
+        502,
+        "upstream_broken",
+    ),
+    (
+        "unasked-upgrade",
+        |it| {
+            it.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nbytes")?;
+            Ok(Then::Close)
+        },
+        502,
+        "upstream_broken",
+    ),
+    ("huge-head", huge_head, 502, "upstream_broken"),
+    ("hanging", |it| wait_for_the_end(it), 504, "upstream_timeout"),
+    ("dripping", drip, 504, "upstream_timeout"),
+    ("interim", |it| endless(it, b"HTTP/1.1 102 Processing\r\n\r\n"), 504, "upstream_timeout"),
+];
+
+/// On HTTP/2 nothing but a reset ends these.
+const NEVER_SILENT: &[&str] = &["dripping", "interim"];
+
+/// How many of four requests, two on each version, are noted for their route.
+fn noted(name: &str) -> usize {
+    if NEVER_SILENT.contains(&name) { 2 } else { 4 }
+}
+
+/// Nothing more, until the edge hangs up.
+fn wait_for_the_end(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
+    exchange.until_end()?;
+    Ok(Then::Close)
+}
+
+/// A field that is never at its end.
+fn huge_head(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
+    exchange.send(b"HTTP/1.1 200 OK\r\nx: ")?;
+    for _ in 0..64 {
+        exchange.send(&[b'x'; 64 * 1024])?;
+    }
+    Ok(Then::Close)
+}
+
+/// A head of which a byte comes now and then.
+fn drip(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
+    exchange.send(b"HTTP/1.1 200 OK\r\nx: ")?;
+    endless(exchange, b"x")
+}
+
+fn endless(exchange: &mut Exchange<'_>, piece: &[u8]) -> std::io::Result<Then> {
+    loop {
+        exchange.send(piece)?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Takes the request and sends a reset.
+fn resetting() -> Backend {
+    Backend::serve((Ipv4Addr::LOCALHOST, 0).into(), |mut stream: TcpStream, _| {
+        let mut some = [0; 16];
+        drop(std::io::Read::read(&mut stream, &mut some));
+        drop(socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)));
+    })
+}
+
+#[test]
+fn whatever_a_server_does_instead_of_answering_has_its_status_and_reason_and_harms_nobody_else() {
+    let (held, release) = Backend::held();
+    let good = Backend::hello("good");
+    let mut servers: Vec<(&str, Backend, u16, &str)> = MISDEEDS
+        .iter()
+        .map(|&(name, deed, status, reason)| {
+            let script = move |exchange: &mut Exchange<'_>| exchange.drain().and_then(|_| deed(exchange));
+            (name, Backend::start(script), status, reason)
+        })
+        .collect();
+    servers.push(("resetting", resetting(), 502, "upstream_broken"));
+    let route = |name: &str, url: &str, rest: &str| {
+        format!("[[route]]\nname = \"{name}\"\nhost = \"{name}.test\"\n[route.upstream]\nservers = \"{url}\"\n{rest}")
+    };
+    let mut text = route("good", &good.url(), "") + &route("held", &held.url(), "");
+    for (name, server, ..) in &servers {
+        text += &route(name, &server.url(), "timeouts = { first_byte = \"400ms\", idle = \"400ms\" }\n");
+    }
+    let edge = TestEdge::with_routes(&[("all.toml", &text)]);
+    std::thread::scope(|scope| {
+        let waiting = BOTH.map(|version| scope.spawn(|| edge.https("https://held.test/", &[version])));
+        for (name, _, status, reason) in &servers {
+            for version in BOTH {
+                for body in [&[][..], &["-d", "x"]] {
+                    let answer = edge.https(&format!("https://{name}.test/"), &[&[version][..], body].concat());
+                    if NEVER_SILENT.contains(name) && version == "--http2" {
+                        assert_eq!((answer.status, answer.exit), (0, 92), "{name} {body:?}: {answer:?}");
+                        continue;
+                    }
+                    assert_eq!((answer.status, answer.exit), (*status, 0), "{name} {version} {body:?}: {answer:?}");
+                    assert!(answer.text().contains("request id: "), "{name}: {}", answer.text());
+                }
+                assert_eq!(edge.https("https://good.test/", &[version]).text(), "good", "after {name}");
+            }
+            let counted = edge
+                .metric_sum("edge_refusals_total", &[&format!("reason=\"{reason}\""), &format!("route=\"{name}\"")]);
+            assert_eq!(counted, noted(name) as f64, "{name}");
+        }
+        BOTH.iter().for_each(|_| release.send("in the end".to_owned()).expect("they wait"));
+        for waiting in waiting {
+            assert_eq!(waiting.join().expect("no panic").text(), "in the end");
+        }
+    });
+    let log = edge.log();
+    for (name, _, status, reason) in &servers {
+        let told = |line: &&str| {
+            line.contains(&format!("\"route\":\"{name}\""))
+                && line.contains(reason)
+                && line.contains(&status.to_string())
+        };
+        assert_eq!(log.lines().filter(told).count(), noted(name), "{name} in the access log:\n{log}");
+    }
+    let of_streams = edge.metric_sum("edge_refusals_total", &["reason=\"upstream_timeout\"", "route=\"\""]);
+    assert_eq!(of_streams, 2.0 * NEVER_SILENT.len() as f64, "a stream that is reset is counted for no route");
+}
+
+#[test]
+fn a_server_that_falls_silent_in_the_middle_of_its_answer_is_cut_and_the_cut_can_be_seen() {
+    let backend = Backend::start(|exchange| {
+        exchange.drain()?;
+        exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n0123456789")?;
+        wait_for_the_end(exchange)
+    });
+    let route = format!(
+        "[[route]]\nname = \"app\"\nhost = \"app.test\"\n[route.upstream]\nservers = \"{}\"\ntimeouts = {{ first_byte = \"400ms\", idle = \"400ms\" }}\n",
+        backend.url()
+    );
+    let edge = TestEdge::with_routes(&[("app.toml", &route)]);
+    for version in BOTH {
+        let answer = edge.https("https://app.test/", &[version]);
+        assert!(answer.status == 200 && answer.exit != 0, "{version}: {answer:?}");
+    }
+    let counted = || edge.metric_sum("edge_refusals_total", &["reason=\"upstream_timeout\"", "route=\"app\""]);
+    eventually("the cuts are counted", || counted() == 2.0);
+    eventually("the server's connections are gone", || backend.open() == 0);
+}
+
+#[test]
+fn a_server_that_answers_before_it_has_the_body_is_heard() {
+    let backend = Backend::start(|exchange| {
+        exchange.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig")?;
+        exchange.until_end()?;
+        Ok(Then::Close)
+    });
+    let edge = edge(&backend);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), vec![b'x'; 4 << 20]).expect("there is room");
+    for version in BOTH {
+        let upload = format!("@{}", file.path().display());
+        let answer = edge.https("https://app.test/", &[version, "-H", "expect:", "--data-binary", &upload]);
+        assert_eq!((answer.status, answer.text().as_str()), (413, "big"), "{version}: {}", answer.said);
+    }
 }

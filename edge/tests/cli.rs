@@ -177,6 +177,9 @@ GET harbor.example.com/api/x
   servers       http://10.0.0.2:8080 (weight 2)
                 https://10.0.0.3:8443 (weight 1)
   balance       round-robin
+  health        judged by requests alone
+  eject         after 5 failures in a row, for 10s and longer each time
+  retries       connect; at most 1 more
   http          HTTP/2 where TLS agrees on it, else HTTP/1.1
   timeouts      connect 5s, first byte 60s, idle 300s
   Host          as the client sent it
@@ -313,7 +316,7 @@ fn docs() -> PathBuf {
 fn the_generated_pages_are_not_stale() {
     let files = Files::new(&[("docs/x", "")]);
     files.edge(&["docs", "--write", "docs"]).success();
-    for name in ["CONFIG.md", "METRICS.md"] {
+    for name in ["CONFIG.md", "METRICS.md", "MIDDLEWARES.md"] {
         let read = |folder: &Path| fs::read_to_string(folder.join(name)).expect("it is there");
         assert!(read(&docs()) == read(&files.0.path().join("docs")), "docs/{name} is stale: run ./dev docs");
     }

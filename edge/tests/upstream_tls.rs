@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use edge::tasks::Tasks;
 use edge::telemetry::{BuildInfo, Metrics};
-use edge::upstream::{Dns, Host, Http, NameServers, Pool, Scheme, Server, Settings, SystemRoots, Timeouts, Tls, Tried};
+use edge::upstream::{
+    Checks, Dns, Host, Means, NameServers, Pool, Scheme, Server, Settings, StickyKey, SystemRoots, Tls, Tried, Wish,
+};
 use pingora::connectors::TransportConnector;
+use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::WebPkiClientVerifier;
@@ -99,14 +102,18 @@ impl Rig {
 
     fn peer(&self, address: SocketAddr, tls: Tls) -> Box<HttpPeer> {
         let host = Host::Ip(address.ip());
-        let server = Server { scheme: Scheme::Https, host, port: address.port(), weight: 1 };
-        let timeouts = Timeouts::default();
-        let settings = Settings { servers: vec![server], timeouts, http: Http::Auto, tls, retries: 0 };
+        let server = Server::net(Scheme::Https, host, address.port());
+        let settings = Settings { servers: vec![server], tls, ..Settings::default() };
         let metrics = Metrics::new(BuildInfo { version: "0", commit: "" });
         let dns = Dns::new(NameServers::Given(Vec::new()), self.tasks.clone(), metrics.clone());
-        let other = SystemRoots::from_certs(vec![ca().der().clone()]);
-        let pool = Pool::build(settings, &dns, &other, &metrics.route("app")).expect("good settings");
-        pool.pick(&Tried::default()).expect("an address").peer()
+        let means = Means {
+            dns,
+            roots: SystemRoots::from_certs(vec![ca().der().clone()]),
+            checks: Checks::new(&ServerConf::default(), self.tasks.clone()),
+            sticky: StickyKey::new(&[0; StickyKey::LENGTH]),
+        };
+        let pool = Pool::build(settings, &means, &metrics.route("app"), None).expect("good settings");
+        pool.pick(&Tried::default(), Wish::Any).expect("an address").peer()
     }
 }
 

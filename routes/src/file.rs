@@ -66,6 +66,7 @@ pub const ROUTE: Shape = Shape::Table(&[
         "`keep` the client's Host, send the `upstream` server's own, or this literal one.",
     )
     .default("\"keep\""),
+    Key::new("client_headers", Shape::one_of(&["send", "none"]), options::CLIENT_HEADERS_DOC).default("\"send\""),
     Key::new("upstream", upstream::UPSTREAM, "The servers: a URL, a list of URLs, or a table."),
     Key::new("redirect", target::REDIRECT, "Sends the client elsewhere: a template, or a table."),
     Key::new("files", target::FILES, "Serves a folder: its path, or a table."),
@@ -144,6 +145,7 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>, definitions: &Definit
             limits: options.limits,
             path_policy: options.path_policy,
             host_header: options.host_header,
+            client_headers: options.client_headers,
             text: text(item, &steps),
             preset: preset.map(|preset| preset.applied(item, &rule.hosts)),
             steps,

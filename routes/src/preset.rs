@@ -7,7 +7,37 @@ use crate::document::{Document, Item, Kind, Source, Vars};
 use crate::host::Host;
 
 /// The preset files; each is named after its preset.
-const FILES: &[(&str, &str)] = &[("mlflow", include_str!("../presets/mlflow.toml"))];
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../presets/", $name, ".toml")))),*] };
+}
+
+/// In the order of their names.
+const FILES: &[(&str, &str)] = files![
+    "dioptra",
+    "dvc-http",
+    "gitea",
+    "grafana",
+    "harbor",
+    "homepage",
+    "jaeger",
+    "jaeger-otlp",
+    "k8s-app",
+    "minio",
+    "minio-console",
+    "mlflow",
+    "monarch",
+    "nexus",
+    "nexus-docker",
+    "ollama",
+    "open-webui",
+    "orchestrator",
+    "pgadmin",
+    "prometheus",
+    "registry",
+    "rustdesk",
+    "s3",
+    "vllm",
+];
 
 static PRESETS: LazyLock<Vec<Preset>> =
     LazyLock::new(|| FILES.iter().map(|(name, text)| Preset::read(name, text)).collect());
@@ -17,6 +47,8 @@ static PRESETS: LazyLock<Vec<Preset>> =
 pub struct Preset {
     /// Its name in `preset = ".."`.
     pub name: &'static str,
+    /// Its file, with the reasons as comments.
+    pub source: &'static str,
     document: Document,
 }
 
@@ -53,10 +85,10 @@ pub struct Applied {
 }
 
 impl Preset {
-    fn read(name: &'static str, text: &str) -> Self {
+    fn read(name: &'static str, text: &'static str) -> Self {
         let source = Source::new(format!("preset {name}"), text);
         let document = Document::parse(&source, &Vars { lookup: &|_| None, known: &[] });
-        Self { name, document: document.expect("every preset is read in a test") }
+        Self { name, source: text, document: document.expect("every preset is read in a test") }
     }
 
     /// All presets, in the order of their names.
@@ -89,6 +121,25 @@ impl Preset {
         self.document.root().own("route")
     }
 
+    /// A route that uses it, as it may stand in a route file.
+    pub fn sample(&'static self) -> String {
+        let name = self.name;
+        match self.text("sample") {
+            "" => {
+                let port = self.port().unwrap_or(8080);
+                let upstream = format!("http://127.0.0.1:{port}");
+                format!("[[route]]\nhost = \"{name}.example.com\"\npreset = \"{name}\"\nupstream = \"{upstream}\"\n")
+            }
+            sample => sample.to_owned(),
+        }
+    }
+
+    /// What a backend behind this host must be told, in sentences.
+    pub fn tell(&'static self, host: &str) -> Vec<String> {
+        let list = self.document.root().own("tell").map(|list| list.one_or_many()).unwrap_or_default();
+        list.iter().filter_map(Item::as_str).map(|say| say.replace("{host}", host)).collect()
+    }
+
     fn text(&'static self, key: &str) -> &'static str {
         self.document.root().own(key).and_then(|item| item.as_str()).unwrap_or_default()
     }
@@ -100,9 +151,7 @@ impl Preset {
             preset.entries().for_each(|(name, item)| compare(&item, route.get(name).as_ref(), name, &mut settings));
         }
         let host = hosts.first().map_or_else(|| "the host".to_owned(), ToString::to_string);
-        let tell = self.document.root().own("tell").map(|list| list.one_or_many()).unwrap_or_default();
-        let tell = tell.iter().filter_map(Item::as_str).map(|say| say.replace("{host}", &host)).collect();
-        Applied { name: self.name.to_owned(), settings, tell }
+        Applied { name: self.name.to_owned(), settings, tell: self.tell(&host) }
     }
 }
 
@@ -112,7 +161,9 @@ fn compare(preset: &Item<'_>, route: Option<&Item<'_>>, key: &str, settings: &mu
     if key == "use" {
         return;
     }
-    if preset.kind() == Kind::Table {
+    // `health = false` is the whole of it.
+    let is_flag = route.is_some_and(|route| route.kind() == Kind::Bool);
+    if preset.kind() == Kind::Table && !is_flag {
         let below = |(name, item): (&str, Item<'_>)| {
             let value = route.and_then(|route| route.get(name));
             compare(&item, value.as_ref(), &format!("{key}.{name}"), settings);

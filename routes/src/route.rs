@@ -31,6 +31,8 @@ pub struct Route {
     pub steps: Vec<Step>,
     /// What its preset did, if it has one.
     pub preset: Option<Applied>,
+    /// Whether the servers learn the address of the client.
+    pub client_headers: ClientHeaders,
     /// This route alone as TOML without variables: checked again in the same world it gives the same route.
     pub text: String,
 }
@@ -39,8 +41,21 @@ impl Route {
     /// Whether the other route does the same under the same name, wherever it stands.
     pub fn same_as(&self, other: &Self) -> bool {
         // Named one by one, so that a new field does not compile until somebody has decided about it.
-        let Self { name, file: _, line: _, rule, target, tls, limits, path_policy, host_header, steps, preset, text } =
-            self;
+        let Self {
+            name,
+            file: _,
+            line: _,
+            rule,
+            target,
+            tls,
+            limits,
+            path_policy,
+            host_header,
+            client_headers,
+            steps,
+            preset,
+            text,
+        } = self;
         *name == other.name
             && *rule == other.rule
             && *target == other.target
@@ -50,6 +65,7 @@ impl Route {
             && *host_header == other.host_header
             && *steps == other.steps
             && *preset == other.preset
+            && *client_headers == other.client_headers
             && *text == other.text
     }
 
@@ -132,4 +148,14 @@ pub enum HostHeader {
     Upstream,
     /// This one.
     Literal(String),
+}
+
+/// Whether the servers learn the address of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientHeaders {
+    /// By `X-Forwarded-For`, `X-Real-IP` and `Forwarded`.
+    #[default]
+    Send,
+    /// None of these headers is sent.
+    None,
 }

@@ -6,8 +6,8 @@ mod reference;
 mod schema;
 mod walk;
 
-pub use reference::reference;
-pub use schema::schema;
+pub use reference::{reference, table_of};
+pub use schema::{schema, schema_of};
 pub use walk::{walk, walk_keys};
 
 /// What may stand in one place.

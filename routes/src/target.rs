@@ -2,19 +2,23 @@
 //! Types that cannot be wrong, their defaults, and the parsers of their texts. Nothing is dialled or opened here.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 mod redirect;
 mod server;
+mod upstream;
 
 pub use redirect::{Original, Redirect, RedirectError, Template};
-pub use server::{Scheme, Server, ServerError};
+pub use server::{Place, Scheme, Server, ServerError};
+pub use upstream::{
+    Balance, ClientIdentity, Eject, HashOn, Health, HttpVersion, Probe, Retries, RetryOn, Statuses, Timeouts, Upstream,
+    UpstreamTls,
+};
 
 /// What a route does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// It goes to one of several servers.
-    Upstream(Upstream),
+    Upstream(Box<Upstream>),
     /// The client is sent elsewhere.
     Redirect(Redirect),
     /// A file of a folder is the answer.
@@ -33,120 +37,6 @@ impl Target {
             Self::Respond(_) => "respond",
         }
     }
-}
-
-/// Servers and how to talk to them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// Never empty, no address twice.
-    pub servers: Vec<Server>,
-    /// How a server is chosen.
-    pub balance: Balance,
-    /// Deadlines.
-    pub timeouts: Timeouts,
-    /// What is tried again.
-    pub retries: Retries,
-    /// How `https` servers are spoken to.
-    pub tls: UpstreamTls,
-    /// Which version of HTTP is spoken.
-    pub http: HttpVersion,
-}
-
-/// How a server is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Balance {
-    /// One after the other, by weight.
-    #[default]
-    RoundRobin,
-}
-
-/// Deadlines towards a server. None is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To a connection, TLS included.
-    pub connect: Option<Duration>,
-    /// From the end of the request to the first byte of the answer.
-    pub first_byte: Option<Duration>,
-    /// Between two bytes of the answer.
-    pub idle: Option<Duration>,
-    /// How long an unused connection is kept for the next request.
-    pub pool_idle: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Some(Duration::from_secs(5)),
-            first_byte: Some(Duration::from_secs(60)),
-            idle: Some(Duration::from_secs(300)),
-            // Below the 5 s after which Node and uvicorn close: a connection must not be taken while it closes.
-            pool_idle: Some(Duration::from_secs(4)),
-        }
-    }
-}
-
-/// What is tried again, always before a byte of the body was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retries {
-    /// How often, besides the first try.
-    pub attempts: u8,
-    /// After which failures.
-    pub on: Vec<RetryOn>,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: 1, on: vec![RetryOn::Connect] }
-    }
-}
-
-/// A failure after which another server is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
-    /// No connection was made.
-    Connect,
-}
-
-/// How `https` servers are spoken to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// PEM roots instead of the system's, as written in the file.
-    pub ca_file: Option<String>,
-    /// The name to send and verify, instead of the server's own.
-    pub server_name: Option<String>,
-    /// Our own certificate and key for servers that ask for one, as written in the file.
-    pub client: Option<ClientIdentity>,
-    /// Whether the server's certificate is verified.
-    pub verify: bool,
-}
-
-impl Default for UpstreamTls {
-    fn default() -> Self {
-        Self { ca_file: None, server_name: None, client: None, verify: true }
-    }
-}
-
-/// A certificate and its key, as PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientIdentity {
-    /// The certificate chain.
-    pub cert: String,
-    /// The key.
-    pub key: String,
-}
-
-/// Which version of HTTP is spoken to the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HttpVersion {
-    /// HTTP/2 where TLS agrees on it or the URL says `h2c`, else HTTP/1.1.
-    #[default]
-    Auto,
-    /// HTTP/1.1.
-    One,
-    /// HTTP/2 over TLS.
-    Two,
-    /// HTTP/2 in clear.
-    H2c,
 }
 
 /// A folder whose files are the answers.

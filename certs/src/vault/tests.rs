@@ -64,7 +64,6 @@ fn what_is_saved_is_loaded_and_readable_by_us_alone() {
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("gen-1"), 0o700);
     assert_eq!(mode("current/privkey.pem"), 0o600);
-    assert_eq!(world.vault(RealDisk).sets(ISSUER).unwrap(), [world.set]);
 }
 
 #[test]
@@ -164,6 +163,4 @@ fn the_set_id_depends_on_names_profile_and_key_but_not_on_order() {
     assert_eq!(id, SetId::of(&names(["b", "a"]), "", "p256"));
     assert_ne!(id, SetId::of(&names(["b", "a"]), "shortlived", "p256"));
     assert_ne!(id, SetId::of(&names(["b", "a"]), "", "rsa2048"));
-    assert_eq!(SetId::parse(id.as_str()), Some(id));
-    assert_eq!(SetId::parse("../../etc"), None);
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::ServerStatus;
+use crate::upstream::{ServerState, ServerStatus};
 
 /// Where the admin side gets all it shows from.
 #[async_trait]
@@ -165,6 +165,18 @@ pub struct Upstream {
     pub server: String,
     /// Its share of the requests.
     pub weight: u16,
+    /// Whether it is asked only when no other can be used.
+    #[serde(default)]
+    pub backup: bool,
+    /// `up`, `down` (its health checks fail), `ejected` (its requests fail) or `returning`.
+    #[serde(default)]
+    pub state: String,
+    /// More about the state, such as for how long.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// Requests under way.
+    #[serde(default)]
+    pub active: u64,
     /// Where it can be reached; empty while its name is not known.
     pub addresses: Vec<Address>,
     /// Tries since the configuration was loaded.
@@ -180,7 +192,7 @@ pub struct Upstream {
 pub struct Address {
     /// Address and port.
     pub address: String,
-    /// Whether it could not be reached a moment ago.
+    /// Whether it could not be reached a moment ago, or its health checks fail.
     pub failing: bool,
 }
 
@@ -224,7 +236,13 @@ pub struct Reload {
 impl Upstream {
     /// A server of the route of that name.
     pub fn new(route: &str, status: ServerStatus) -> Self {
-        let ServerStatus { server, weight, addresses, requests, last_error, dns_error } = status;
+        let ServerStatus { server, weight, backup, state, addresses, requests, active, last_error, dns_error } = status;
+        let (state, detail) = match state {
+            ServerState::Up => ("up", None),
+            ServerState::Down => ("down", Some("its health checks fail".to_owned())),
+            ServerState::Ejected(left) => ("ejected", Some(format!("for {} s more", left.as_secs() + 1))),
+            ServerState::Returning(percent) => ("returning", Some(format!("with {percent} % of its share"))),
+        };
         let address = |known: crate::upstream::AddressStatus| {
             let address = known.address.to_string();
             Address { address, failing: known.failing }
@@ -233,6 +251,10 @@ impl Upstream {
             route: route.to_owned(),
             server,
             weight,
+            backup,
+            state: state.to_owned(),
+            detail,
+            active,
             addresses: addresses.into_iter().map(address).collect(),
             requests,
             last_error: last_error.map(|error| ErrorAt { at: rfc3339(error.at), text: error.text }),

@@ -96,10 +96,13 @@ impl Out<'_> {
     fn upstreams(&mut self, upstreams: &[Upstream]) {
         self.table(
             "Upstreams",
-            &["route", "server", "weight", "addresses", "requests", "last error"],
+            &["route", "server", "weight", "state", "addresses", "requests", "last error"],
             upstreams,
             |out, it| {
                 out.cell(&it.route).cell(&it.server).cell(&it.weight.to_string()).raw("<td>");
+                let class = if it.state == "up" { "good" } else { "bad" };
+                out.badge(class, &it.state).text(if it.backup { " backup" } else { "" });
+                out.raw("</td><td>");
                 for known in &it.addresses {
                     let (class, word) = if known.failing { ("bad", "failing") } else { ("good", "ok") };
                     out.raw("<div>").text(&known.address).raw(" ").badge(class, word).raw("</div>");

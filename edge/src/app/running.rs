@@ -27,7 +27,7 @@ use super::source::RouteFiles;
 use super::state::State;
 use super::view::View;
 use super::watch::{Edited, watch};
-use super::{BUILD, Ready, RunError, cert_files, descriptors, door, engine, history, listeners};
+use super::{BUILD, Ready, RunError, cert_files, descriptors, door, engine, history, listeners, sticky};
 use crate::admin;
 use crate::config::{Access, Config, LogFormat, Redact};
 use crate::listen::caps::Caps;
@@ -40,7 +40,7 @@ use crate::snapshot::{Live, Snapshot};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::{AccessLog, AccessLogSettings, Target};
 use crate::telemetry::{Format, Metrics};
-use crate::upstream::{Dns, SystemRoots};
+use crate::upstream::{Checks, Dns, Means, SystemRoots};
 
 /// Threads of the control side: it must stay alive whatever the data side does, and has little to do.
 const CONTROL_THREADS: usize = 1;
@@ -177,10 +177,15 @@ impl Core {
         let engine = engine::settings(&state.path("upstream-roots.pem"), &roots)
             .map_err(|error| RunError::System { what: "memory for the roots of upstream servers", error })?;
         let live = Live::new(empty(metrics));
-        let dns = Dns::new(config.dns.clone(), control.clone(), metrics.clone());
+        let means = Means {
+            dns: Dns::new(config.dns.clone(), control.clone(), metrics.clone()),
+            roots,
+            checks: Checks::new(&engine.conf, control.clone()),
+            sticky: sticky::key(&state.path("sticky.key"))?,
+        };
         let reloader = Arc::new(Reloader::new(
             Box::new(RouteFiles { config: Arc::clone(config) }),
-            Builder { dns, roots, folder: config.around.folder.clone() },
+            Builder { means, folder: config.around.folder.clone(), state: state.folder().to_owned() },
             Arc::clone(&live),
             metrics.clone(),
             redirects(config, bound),

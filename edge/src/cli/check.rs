@@ -1,5 +1,6 @@
 //! `edge check`: every fault of every file in one run.
 
+use routes::check::Checked;
 use routes::fault::Fault;
 use serde::Serialize;
 
@@ -41,6 +42,23 @@ struct Report {
     /// How many routes can serve, and how many cannot; none where `edge.toml` could not be read.
     routes: Option<Routes>,
     faults: Vec<Fault>,
+    /// What backends must be told themselves, by the presets of their routes.
+    notes: Vec<Note>,
+}
+
+/// One thing that a backend must be told.
+#[derive(Debug, Serialize)]
+struct Note {
+    route: String,
+    preset: String,
+    say: String,
+}
+
+fn notes(checked: &Checked) -> Vec<Note> {
+    let routes = checked.routes.iter().filter_map(|route| Some((route, route.preset.as_ref()?)));
+    let note =
+        |route: &str, preset: &str, say: &str| Note { route: route.into(), preset: preset.into(), say: say.into() };
+    routes.flat_map(|(route, preset)| preset.tell.iter().map(move |say| note(&route.name, &preset.name, say))).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +70,7 @@ struct Routes {
 impl Report {
     fn new(loaded: Loaded) -> Self {
         let checked = loaded.check_routes();
+        let notes = checked.as_ref().map(notes).unwrap_or_default();
         let mut faults = loaded.faults;
         let routes = checked.map(|checked| {
             faults.extend(checked.faults);
@@ -59,7 +78,7 @@ impl Report {
         });
         let errors = faults.iter().filter(|fault| fault.is_error()).count();
         let warnings = faults.len() - errors;
-        Self { ok: errors == 0, errors, warnings, route_files: loaded.sources.len(), routes, faults }
+        Self { ok: errors == 0, errors, warnings, route_files: loaded.sources.len(), routes, faults, notes }
     }
 
     fn write(&self, out: &mut Out) {
@@ -71,6 +90,12 @@ impl Report {
             if !rest.is_empty() {
                 out.line(rest);
             }
+            out.line("");
+        }
+        for Note { route, preset, say } in &self.notes {
+            out.line(format!("{}: route {route} ({preset}): {say}", out.paint(Style::Bold, "note")));
+        }
+        if !self.notes.is_empty() {
             out.line("");
         }
         let style = if self.ok { Style::Green } else { Style::Red };

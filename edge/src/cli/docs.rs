@@ -4,18 +4,21 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use routes::shape::reference;
+use routes::shape::{reference, table_of};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use crate::config::EDGE;
+use crate::middleware::KINDS;
 use crate::telemetry;
+
+mod backends;
 
 /// Write the generated pages of the documentation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  edge docs --write docs")]
 pub(super) struct Args {
-    /// The folder to write CONFIG.md and METRICS.md into
+    /// The folder to write CONFIG.md, METRICS.md, MIDDLEWARES.md and backends/ into
     #[arg(long, value_name = "DIR")]
     write: PathBuf,
 }
@@ -30,11 +33,15 @@ struct NotSaved {
 }
 
 pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
-    for (name, text) in [("CONFIG.md", config_page()), ("METRICS.md", telemetry::reference())] {
-        let path = args.write.join(name);
-        if let Err(why) = fs::write(&path, text) {
-            return Err(Failure::new(NotSaved { path, why }).hint("name a folder that is there and can be written"));
-        }
+    let not_saved = |path: PathBuf, why| {
+        Failure::new(NotSaved { path, why }).hint("name a folder that is there and can be written")
+    };
+    backends::make_folder(&args.write).map_err(|why| not_saved(args.write.join("backends"), why))?;
+    let own =
+        [("CONFIG.md", config_page()), ("METRICS.md", telemetry::reference()), ("MIDDLEWARES.md", middlewares_page())];
+    let own = own.map(|(name, text)| (args.write.join(name), text));
+    for (path, text) in own.into_iter().chain(backends::pages(&args.write)) {
+        fs::write(&path, text).map_err(|why| not_saved(path.clone(), why))?;
         out.line(path.display());
     }
     Ok(Exit::Done)
@@ -46,6 +53,42 @@ fn config_page() -> String {
     format!("{INTRODUCTION}\n## edge.toml\n\n{EDGE_NOTES}\n{edge}{}\n{routes}", ROUTE_NOTES).trim_end().to_owned()
         + "\n"
 }
+
+/// One section a kind: the words that open its file, and its keys.
+fn middlewares_page() -> String {
+    let kinds: Vec<String> = KINDS.iter().map(|kind| format!("[`{0}`](#{0})", kind.name)).collect();
+    let sections = KINDS.iter().map(|kind| {
+        let keys = if kind.keys.is_empty() { String::new() } else { table_of(kind.keys, 3) };
+        format!("## {}\n\n{}\n\n{keys}", kind.name, kind.docs())
+    });
+    let sections: Vec<String> = sections.map(|section| section.trim_end().to_owned()).collect();
+    format!("{MIDDLEWARES}\n{}\n\n{}\n", kinds.join(" · "), sections.join("\n\n"))
+}
+
+const MIDDLEWARES: &str = "\
+# Middlewares
+
+Made from the code by `./dev docs`; do not edit.
+
+A middleware is one named step between a route and its target. `use` of a route names its middlewares in the order in
+which they see a request; they see the answer in the reverse order, answers of the edge itself included. A step is
+defined once in any route file as `[middleware.NAME]` and used by name, or written on the spot:
+
+```toml
+[[route]]
+host = \"mlflow.${DOMAIN}\"
+upstream = \"http://127.0.0.1:5000\"
+use = [\"hardened\", { kind = \"strip-prefix\", prefix = \"/app\" }]
+
+[middleware.hardened]
+kind = \"headers\"
+response = { set = { x-frame-options = \"DENY\" } }
+```
+
+The steps of a `preset` come first; `without = [\"KIND\"]` on the route leaves kinds of them out. A fault in a middleware
+rejects the routes that use it, and no others; what a middleware stands on and cannot be had (a users file) closes its
+routes, never opens them. `edge explain URL` shows the steps of a request with their settings.
+";
 
 const INTRODUCTION: &str = "\
 # Configuration

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod door;
+mod steps;
 mod target;
 mod url;
 
@@ -9,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use routes::explain::{Candidate, Explanation, explain};
 use routes::path::Canonical;
+use routes::preset::Applied;
 use routes::route::PathPolicy;
 use routes::rule::Request;
 use routes::table::Table;
@@ -17,6 +19,7 @@ use serde::Serialize;
 
 use self::certificate::Certificate;
 use self::door::{Door, NoDoor};
+use self::steps::{Middleware, middlewares, write_preset, write_steps};
 use self::target::{Fact, facts};
 use self::url::Url;
 use super::failure::{Exit, Failure};
@@ -111,6 +114,11 @@ struct Answer {
     refused: Option<String>,
     #[serde(flatten)]
     explanation: Explanation,
+    /// The middlewares of the winning route, in the order in which they see the request.
+    middlewares: Vec<Middleware>,
+    /// What the preset of the winning route did, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<Applied>,
     /// Of the winning route; empty if there is none or it is rejected.
     target: Vec<Fact>,
     /// How many errors the route files have.
@@ -144,6 +152,8 @@ impl Answer {
             certificate: door.tls.then(|| Certificate::of(&url.host, &table, config)),
             refused,
             explanation: explain(&table, &request),
+            middlewares: route.map(|route| middlewares(route)).unwrap_or_default(),
+            preset: route.and_then(|route| route.preset.clone()),
             target: route.map(|route| facts(route, &url, &config.around)).unwrap_or_default(),
             door,
             errors,
@@ -166,7 +176,9 @@ impl Answer {
         }
         self.write_candidates(out);
         if self.refused.is_none() {
+            write_steps(&self.middlewares, out);
             self.target.iter().for_each(|fact| row(out, fact.name, &fact.value));
+            self.preset.iter().for_each(|preset| write_preset(preset, out));
         }
         if self.is_challenge() && config.acme.is_some() {
             row(out, "note", "before all else, the edge answers this itself while the CA checks the host");

@@ -1,11 +1,12 @@
 //! `edge schema`: the JSON Schema of both kinds of file, for editors.
 
-use routes::shape::schema;
+use routes::shape::{schema, schema_of};
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use crate::config::EDGE;
+use crate::middleware::{Entry, KINDS};
 
 /// Print the JSON Schema of edge.toml and of route files, for editors.
 #[derive(Debug, clap::Args)]
@@ -30,10 +31,30 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Names the kinds of middleware with their keys, for `[middleware.NAME]` and for `use`.
+fn with_kinds(mut file: Value) -> Value {
+    let one = json!({ "oneOf": KINDS.iter().map(kind).collect::<Vec<_>>() });
+    file["properties"]["middleware"]["additionalProperties"] = one.clone();
+    let used = json!({ "anyOf": [{ "type": "string", "title": "a middleware's name" }, one] });
+    let uses = &mut file["properties"]["route"]["items"]["properties"]["use"];
+    uses["anyOf"] = json!([used, { "type": "array", "items": used }]);
+    file
+}
+
+fn kind(entry: &Entry) -> Value {
+    let mut one = schema_of(entry.keys);
+    one["properties"]["kind"] = json!({ "const": entry.name });
+    one["properties"]["name"] = json!({ "type": "string" });
+    let required = one["required"].as_array().cloned().unwrap_or_default();
+    one["required"] = std::iter::once(json!("kind")).chain(required).collect();
+    one["description"] = json!(entry.docs().split("\n\n").next());
+    one
+}
+
 fn document(file: Option<File>) -> Value {
     match file {
         Some(File::Edge) => schema("edge.toml", &EDGE),
-        Some(File::Routes) => schema("a route file of edge", &routes::file::FILE),
+        Some(File::Routes) => with_kinds(schema("a route file of edge", &routes::file::FILE)),
         None => json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": "the files of edge",

@@ -6,7 +6,7 @@ use super::out::{Out, Style};
 use super::table::{self, Cell};
 use crate::admin::api::Upstream;
 
-/// List the servers behind the routes, their addresses and their last failures.
+/// List the servers behind the routes: whether they are up, their addresses and their last failures.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  edge upstreams --config /etc/edge/edge.toml")]
 pub(super) struct Args {
@@ -21,11 +21,11 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let rows: Vec<_> = upstreams.iter().map(row).collect();
-    table::write(out, ["ROUTE", "SERVER", "WEIGHT", "ADDRESSES", "TRIES", "LAST ERROR"], &rows, "no servers");
+    table::write(out, ["ROUTE", "SERVER", "WEIGHT", "STATE", "ADDRESSES", "TRIES", "LAST ERROR"], &rows, "no servers");
     Ok(Exit::Done)
 }
 
-fn row(upstream: &Upstream) -> [Cell; 6] {
+fn row(upstream: &Upstream) -> [Cell; 7] {
     let shown = |address: &crate::admin::api::Address| {
         if address.failing { format!("{} (failing)", address.address) } else { address.address.clone() }
     };
@@ -38,13 +38,25 @@ fn row(upstream: &Upstream) -> [Cell; 6] {
         }
         (_, false) => addresses.join(", ").into(),
     };
+    let weight = if upstream.backup { format!("{} (backup)", upstream.weight) } else { upstream.weight.to_string() };
     let error = upstream.last_error.as_ref().map(|error| format!("{} {}", error.at, error.text)).unwrap_or_default();
     [
         upstream.route.clone().into(),
         upstream.server.clone().into(),
-        upstream.weight.to_string().into(),
+        weight.into(),
+        state(upstream),
         addresses,
         upstream.requests.to_string().into(),
         error.into(),
     ]
+}
+
+fn state(upstream: &Upstream) -> Cell {
+    let detail = upstream.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let words = format!("{}{detail}", upstream.state);
+    match upstream.state.as_str() {
+        "up" => words.into(),
+        "returning" => Cell::styled(words, Style::Yellow),
+        _ => Cell::styled(words, Style::Red),
+    }
 }

@@ -34,6 +34,12 @@ impl BodyWatch {
         self.answer_within.store(u64::try_from(within.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
+    /// There is no body: the answer is to begin within so long from now on.
+    pub fn await_answer_now(&self, within: Duration) {
+        self.await_answer(within);
+        let _ = self.turn.compare_exchange(NOBODY, SERVER, Relaxed, Relaxed);
+    }
+
     /// The least rate that its route asks for.
     pub fn min_rate(&self) -> &MinRate {
         &self.min_rate
@@ -173,6 +179,15 @@ mod tests {
         let fault = watch.stalled(&limits, || true).await;
         assert_eq!(fault, StreamFault::SlowRequest(PaceFault::Idle));
         assert!((300..400).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_body_the_answer_must_begin_too() {
+        let watch = BodyWatch::default();
+        watch.await_answer_now(Duration::from_secs(60));
+        let began = tokio::time::Instant::now();
+        assert_eq!(watch.stalled(&PaceLimits::default(), || false).await, StreamFault::NoAnswer);
+        assert!((60..63).contains(&began.elapsed().as_secs()));
     }
 
     #[tokio::test(start_paused = true)]

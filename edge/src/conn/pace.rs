@@ -17,13 +17,6 @@ pub struct PaceLimits {
     pub window: Duration,
 }
 
-impl PaceLimits {
-    /// No idle limit worth the name and no least rate: for tunnels, which have limits of their own.
-    pub const fn idle_only(idle: Duration) -> Self {
-        Self { idle, bytes_per_second: 0, window: Duration::from_secs(30) }
-    }
-}
-
 impl Default for PaceLimits {
     fn default() -> Self {
         Self { idle: Duration::from_secs(30), bytes_per_second: 500, window: Duration::from_secs(30) }

@@ -83,26 +83,11 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::conn::control::Control;
-
-    fn conn(id: u64) -> Arc<ConnFacts> {
-        let any = ([127, 0, 0, 1], 0).into();
-        Arc::new(ConnFacts {
-            id,
-            entrypoint: "https".into(),
-            client: any,
-            peer: any,
-            local: any,
-            trusted_peer: false,
-            tls: None,
-            control: Control::default(),
-        })
-    }
 
     #[test]
     fn the_longest_idle_go_first_and_busy_ones_stay() {
         let open = OpenConns::new(Instant::now());
-        let conns: Vec<_> = (0..4).map(conn).collect();
+        let conns: Vec<_> = (0..4).map(ConnFacts::of_a_test).collect();
         let _entries: Vec<_> = conns.iter().map(|conn| open.enter(conn)).collect();
         for (conn, since) in conns.iter().zip([30, 10, 20]) {
             conn.control.set_idle(since);
@@ -116,7 +101,7 @@ mod tests {
     #[test]
     fn an_entry_leaves_with_its_connection() {
         let open = OpenConns::new(Instant::now());
-        let one = conn(1);
+        let one = ConnFacts::of_a_test(1);
         let entry = open.enter(&one);
         assert_eq!(open.lock().len(), 1);
         drop(entry);

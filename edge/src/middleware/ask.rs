@@ -8,6 +8,8 @@ use routes::path::Canonical;
 
 use super::body::BodyFilter;
 use super::fields::{Edit, Fields};
+use super::flow::Flow;
+use crate::telemetry::Refusal;
 
 /// Who asks for what, as it came. Nothing in it changes on its way.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +49,8 @@ pub struct Done {
     pub target: Option<String>,
     /// Who asks, once a login was checked: for logs, limits and the server.
     pub user: Option<String>,
-    /// The most bytes of a body, if not those of the route.
-    pub body_limit: Option<Option<u64>>,
+    /// The most bytes of a body, if fewer than those of the route.
+    pub body_limit: Option<u64>,
     /// The least bytes per second of a body, if not those of the route.
     pub min_rate: Option<Option<u64>>,
     /// What is given back when the request ends, such as a place in a queue.
@@ -108,6 +110,20 @@ impl Ask<'_> {
             None => path.to_owned(),
         };
         self.done.target = Some(target);
+    }
+
+    /// Allows no more bytes of a body than this, however many the route and others allow.
+    ///
+    /// # Errors
+    /// The refusal, when the request says already that it has more.
+    pub fn limit_body(&mut self, most: u64) -> Result<(), Flow> {
+        let length = self.from.headers.get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > most) {
+            return Err(Flow::refuse(Refusal::BodyTooLarge));
+        }
+        self.done.body_limit = Some(self.done.body_limit.map_or(most, |limit| limit.min(most)));
+        Ok(())
     }
 
     /// Keeps something until the request ends.

@@ -51,6 +51,15 @@ impl<'a> Fields<'a> {
         values
     }
 
+    /// The names that fields may have; some may have been removed.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        let edited = self.edits.iter().filter_map(|edit| match edit {
+            Edit::Set(name, _) | Edit::Append(name, _) => Some(name),
+            Edit::Remove(_) => None,
+        });
+        self.base.keys().chain(edited)
+    }
+
     /// Whether there is a value.
     pub fn has(&self, name: &HeaderName) -> bool {
         self.get(name).is_some()

@@ -163,7 +163,7 @@ impl Kind for Jwt {
                 let ca_file = ca_file.as_deref().map(|file| building.path(file));
                 let client = Client::new(&client::Settings { ca_file, deadline: DEADLINE, body: SET });
                 let client = client.map_err(|error| building.error(error))?;
-                Ok(Source::Url(Published::new(client, url, refresh, refetch, last_good)))
+                Ok(Source::Url(Box::new(Published::new(client, url, refresh, refetch, last_good))))
             }
         };
         Ok(Self { keys: keys.map_err(|error| building.error(error))?, checks })

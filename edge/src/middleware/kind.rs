@@ -62,6 +62,8 @@ pub trait Kind: Middleware + Sized + 'static {
 pub struct Building<'a> {
     /// The folder that paths in route files are relative to.
     pub folder: &'a Path,
+    /// The state folder: what must outlive this process.
+    pub state: &'a Path,
     /// The route that it is made for.
     pub route: &'a str,
     /// Its name.
@@ -92,6 +94,8 @@ pub struct BuildError {
     pub why: String,
 }
 
+type Built = Result<Arc<dyn Middleware>, BuildError>;
+
 /// A kind in the list of all.
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -101,7 +105,7 @@ pub struct Entry {
     pub keys: &'static [Key],
     source: &'static str,
     check: fn(&Item<'_>, &mut Reading<'_>) -> Needs,
-    build: fn(&Item<'_>, &Building<'_>) -> Result<Arc<dyn Middleware>, BuildError>,
+    build: fn(&Item<'_>, &Building<'_>) -> Built,
 }
 
 impl Entry {
@@ -140,7 +144,7 @@ fn check<K: Kind>(item: &Item<'_>, reading: &mut Reading<'_>) -> Needs {
     K::read(item, reading).map(|settings| K::needs(&settings)).unwrap_or_default()
 }
 
-fn build_one<K: Kind>(item: &Item<'_>, building: &Building<'_>) -> Result<Arc<dyn Middleware>, BuildError> {
+fn build_one<K: Kind>(item: &Item<'_>, building: &Building<'_>) -> Built {
     let mut faults = Faults::new();
     let world = World {
         vars: Vars::NONE,

@@ -5,9 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use routes::document::{Document, Source, Vars};
+use routes::fault::Faults;
+use routes::shape::walk_keys;
 use routes::step::Step;
+use routes::world::{Disk, Kinds as _, Reading, Seen, World};
 
-use super::{Ask, Asker, BuildError, Building, Done, Edit, Flow, Middleware, Reply, build};
+use super::{AllKinds, Ask, Asker, BuildError, Building, Done, Edit, Flow, Middleware, Reply, build};
 use crate::telemetry::{BuildInfo, Metrics};
 
 /// A request for a test: change what matters.
@@ -62,7 +66,7 @@ pub(crate) fn made(kind: &str, settings: &str) -> Arc<dyn Middleware> {
     made_in(Path::new("/"), kind, settings)
 }
 
-/// As [`made`], with files below `folder`.
+/// As [`made`], with files and state below `folder`.
 #[track_caller]
 pub(crate) fn made_in(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Middleware> {
     try_made_in(folder, kind, settings).expect("good settings")
@@ -77,7 +81,37 @@ pub(crate) fn try_made_in(folder: &Path, kind: &str, settings: &str) -> Result<A
     inline.push_str(" }");
     let step = Step { name: kind.into(), kind: kind.into(), settings: inline, one_reading: false, from_preset: false };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
-    build(&step, &Building { folder, route: "app", name: kind, metrics: &metrics })
+    build(&step, &Building { folder, state: folder, route: "app", name: kind, metrics: &metrics })
+}
+
+/// What the check finds wrong with the lines of a table.
+pub(crate) fn faults(kind: &str, settings: &str) -> Vec<String> {
+    let text = format!("[middleware]\n{settings}\n");
+    let document = Document::parse(&Source::new("a.toml", text), &Vars::NONE).expect("TOML");
+    let item = document.root().get("middleware").expect("it was written");
+    let world = World {
+        vars: Vars::NONE,
+        entrypoints: &[],
+        acme: false,
+        certificates: &[],
+        folder: Path::new("/"),
+        disk: &Empty,
+        kinds: &AllKinds,
+    };
+    let mut faults = Faults::new();
+    let kind = AllKinds.kind(kind).expect("a kind");
+    walk_keys(&item, kind.keys(), &[], &mut faults);
+    kind.check(&item, &mut Reading { world: &world, faults: &mut faults });
+    faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.why.clone()).collect()
+}
+
+/// A disk without files.
+struct Empty;
+
+impl Disk for Empty {
+    fn look(&self, _: &Path) -> Seen {
+        Seen::Missing
+    }
 }
 
 fn inline_value(value: &toml::Value) -> String {

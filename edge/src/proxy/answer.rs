@@ -19,7 +19,7 @@ use crate::conn::h1_guard::H1Fault;
 use crate::conn::h1_head::HeadFault;
 use crate::conn::h2_guard::H2Fault;
 use crate::conn::stream::Refuse;
-use crate::middleware::{self, Denial};
+use crate::middleware::{self, Answer, Denial};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{Metrics, Refusal, events};
 
@@ -53,6 +53,18 @@ pub fn note(cx: &mut Cx, metrics: &Metrics, refusal: Refusal, detail: Detail<'_>
     cx.refusal = Some(refusal);
     cx.last |= refusal.ends_connection();
     events::RequestRefused { route: cx.route(), reason: refusal, request_id: &cx.id, detail }.emit(metrics);
+}
+
+/// Writes the answer of a middleware.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn write_made(session: &mut Session, cx: &mut Cx, made: Answer) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build(made.status, Some(made.headers.len() + 2))?;
+    for (name, value) in made.headers {
+        head.append_header(name, value)?;
+    }
+    write(session, cx, head, made.body).await
 }
 
 /// Writes one whole answer.

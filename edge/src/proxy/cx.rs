@@ -1,9 +1,11 @@
 //! What one request carries from phase to phase: the world it sees, what it asks for, and what became of it so far.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
+
+use http::HeaderValue;
 
 use super::asked::Asked;
 use crate::conn::body_watch::BodyWatch;
@@ -11,7 +13,7 @@ use crate::conn::facts::ConnFacts;
 use crate::middleware::Done;
 use crate::snapshot::{Site, Snapshot};
 use crate::telemetry::{InFlight, Refusal, RouteMetrics};
-use crate::upstream::{Pick, Tried};
+use crate::upstream::{Active, Address, Pick, Tried};
 
 /// Between two requests of an HTTP/1 connection.
 pub const KEEPALIVE_SECONDS: u64 = 75;
@@ -53,7 +55,11 @@ pub struct Cx {
     /// What the middlewares have done.
     pub done: Done,
     /// Address of the last server that was tried.
-    pub upstream: Option<SocketAddr>,
+    pub upstream: Option<Address>,
+    /// Counts the request on that server.
+    pub active: Option<Active>,
+    /// The `Set-Cookie` by which the client comes back to that server.
+    pub sticky: Option<HeaderValue>,
     /// When it was picked.
     pub asked_at: Option<Instant>,
     /// How many servers were picked.
@@ -90,6 +96,8 @@ impl Cx {
             server: None,
             done: Done::default(),
             upstream: None,
+            active: None,
+            sticky: None,
             asked_at: None,
             attempts: 0,
             connected: None,
@@ -106,7 +114,8 @@ impl Cx {
 
     /// The most bytes that its body may have; none is no limit.
     pub fn body_limit(&self) -> Option<u64> {
-        self.done.body_limit.unwrap_or_else(|| self.site.as_ref().and_then(|site| site.route.limits.body))
+        let of_route = self.site.as_ref().and_then(|site| site.route.limits.body);
+        [self.done.body_limit, of_route].into_iter().flatten().min()
     }
 
     /// What the request is counted under.

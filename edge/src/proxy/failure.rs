@@ -21,7 +21,7 @@ pub(super) fn refusal(error: &Error, fault: Option<StreamFault>) -> Refusal {
             Outcome::ConnectFailed => Refusal::ConnectFailed,
             Outcome::TlsFailed => Refusal::UpstreamTls,
             Outcome::TimedOut => Refusal::UpstreamTimeout,
-            Outcome::Answered | Outcome::Broken | Outcome::ClientClosed => Refusal::UpstreamBroken,
+            Outcome::Answered | Outcome::Broken | Outcome::ClientClosed | Outcome::GivenUp => Refusal::UpstreamBroken,
         },
         ErrorSource::Downstream => match error.etype() {
             ErrorType::WriteTimedout | ErrorType::ReadTimedout => Refusal::ClientTooSlow,
@@ -40,6 +40,8 @@ pub(super) fn outcome(error: &Error, fault: Option<StreamFault>) -> Outcome {
     }
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, _) => Outcome::ClientClosed,
+        // Our own word against the request: it says nothing about the server, whatever a client does.
+        (ErrorSource::Internal, _) | (_, E::HTTPStatus(_) | E::InternalError) => Outcome::GivenUp,
         (
             _,
             E::ConnectTimedout

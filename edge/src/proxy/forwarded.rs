@@ -74,6 +74,8 @@ pub struct Origin<'a> {
     pub host: &'a str,
     /// The port that it named, or that the scheme stands for.
     pub port: u16,
+    /// Whether the server is to learn the address of the client.
+    pub names_client: bool,
 }
 
 /// Whether `Connection` of this request names a header that must not be removed (answered with 400).
@@ -93,6 +95,27 @@ pub fn nominates_protected(head: &RequestHeader) -> bool {
 /// Drops what the client may not say and sets what the edge says.
 pub fn rewrite(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result<()> {
     strip(head, origin.trusted_peer);
+    if origin.names_client {
+        name_client(head, origin)?;
+    } else {
+        NAME_CLIENT.iter().for_each(|name| drop(head.remove_header(*name)));
+    }
+    if !head.headers.contains_key("x-forwarded-proto") {
+        head.insert_header("X-Forwarded-Proto", origin.scheme)?;
+    }
+    if !head.headers.contains_key("x-forwarded-host") {
+        head.insert_header("X-Forwarded-Host", origin.host)?;
+    }
+    if !head.headers.contains_key("x-forwarded-port") {
+        head.insert_header("X-Forwarded-Port", origin.port.to_string())?;
+    }
+    Ok(())
+}
+
+/// The headers by which a server learns the address of the client.
+const NAME_CLIENT: [&str; 3] = ["x-forwarded-for", "x-real-ip", "forwarded"];
+
+fn name_client(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result<()> {
     let (peer, client) = (origin.peer.to_canonical(), origin.client.to_canonical());
     let mut chain = String::new();
     for earlier in head.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()) {
@@ -103,15 +126,6 @@ pub fn rewrite(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result
     head.insert_header("X-Forwarded-For", chain)?;
     if !head.headers.contains_key("x-real-ip") {
         head.insert_header("X-Real-IP", client.to_string())?;
-    }
-    if !head.headers.contains_key("x-forwarded-proto") {
-        head.insert_header("X-Forwarded-Proto", origin.scheme)?;
-    }
-    if !head.headers.contains_key("x-forwarded-host") {
-        head.insert_header("X-Forwarded-Host", origin.host)?;
-    }
-    if !head.headers.contains_key("x-forwarded-port") {
-        head.insert_header("X-Forwarded-Port", origin.port.to_string())?;
     }
     head.append_header("Forwarded", forwarded(peer, origin))?;
     Ok(())
@@ -179,6 +193,7 @@ mod tests {
         scheme: "https",
         host: "app.example:8443",
         port: 8443,
+        names_client: true,
     };
 
     fn get(head: &RequestHeader, name: &str) -> Vec<String> {
@@ -203,6 +218,18 @@ mod tests {
         assert_eq!(get(&head, "x-real-ip"), ["192.0.2.7"]);
         assert_eq!(get(&head, "forwarded"), ["for=192.0.2.7;host=\"app.example:8443\";proto=https"]);
         assert!(get(&head, "x-forwarded-prefix").is_empty());
+    }
+
+    #[test]
+    fn a_server_that_is_not_to_know_the_client_learns_the_rest() {
+        for trusted_peer in [false, true] {
+            let given = [("X-Forwarded-For", "1.1.1.1"), ("X-Real-IP", "1.1.1.1"), ("Forwarded", "for=1.1.1.1")];
+            let mut head = head(&given);
+            rewrite(&mut head, &Origin { names_client: false, trusted_peer, ..ORIGIN }).expect("valid");
+            assert!(NAME_CLIENT.iter().all(|name| get(&head, name).is_empty()), "{head:?}");
+            assert_eq!(get(&head, "x-forwarded-proto"), ["https"]);
+            assert_eq!(get(&head, "x-forwarded-host"), ["app.example:8443"]);
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Edge {
             request_bytes: cx.request_bytes,
             response_bytes,
         });
-        let upstream = cx.upstream.map(|address| address.to_string());
+        let upstream = cx.upstream.as_ref().map(|address| address.to_string());
         let field = |name| head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
         let since_begin = |at: Instant| millis(at.saturating_duration_since(cx.began));
         self.access_log.write(&Line {

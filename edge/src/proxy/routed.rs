@@ -1,6 +1,6 @@
 //! How far a request came without a server.
 
-use crate::middleware::Denial;
+use crate::middleware::{Answer, Denial};
 use crate::telemetry::Refusal;
 
 /// What became of a request before any server was asked.
@@ -9,6 +9,8 @@ pub(super) enum Routed {
     Upstream,
     /// It has been answered.
     Answered,
+    /// A middleware answers it.
+    ByStep(Box<Answer>),
     /// It is refused.
     Refused(Box<Denial>),
 }

@@ -55,7 +55,7 @@ pub(super) async fn route(edge: &Edge, session: &mut Session, cx: &mut Cx) -> pi
     if let Some(refusal) = bounds(&site.route, session) {
         return Ok(refusal.into());
     }
-    if let Some(routed) = steps::request(session, cx, &site.steps).await? {
+    if let Some(routed) = steps::request(session, cx, &site.steps).await {
         return Ok(routed);
     }
     ask_for_pace(&site.route, cx);

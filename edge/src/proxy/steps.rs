@@ -4,44 +4,30 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{Uri, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
-use super::answer;
 use super::cx::Cx;
 use super::routed::Routed;
 use crate::middleware::{Ask, Asker, Done, Edit, Flow, Middleware, Reply};
 use crate::telemetry::Refusal;
 
 /// Has every step see the request, until one of them answers. None if they all let it pass.
-///
-/// # Errors
-/// When an answer cannot be written.
-pub(super) async fn request(
-    session: &mut Session,
-    cx: &mut Cx,
-    steps: &[Arc<dyn Middleware>],
-) -> pingora::Result<Option<Routed>> {
+pub(super) async fn request(session: &Session, cx: &mut Cx, steps: &[Arc<dyn Middleware>]) -> Option<Routed> {
     if steps.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut done = std::mem::take(&mut cx.done);
     let flow = run(session.req_header(), cx, steps, &mut done).await;
     cx.done = done;
-    let answer = match flow {
-        Flow::Next => return Ok(over_limit(session, cx).map(Routed::from)),
-        Flow::Refuse(denial) => return Ok(Some(Routed::Refused(denial))),
+    match flow {
+        Flow::Next => None,
+        Flow::Answer(answer) => Some(Routed::ByStep(answer)),
+        Flow::Refuse(denial) => Some(Routed::Refused(denial)),
         // A step that waits says in the end what it wants.
-        Flow::Wait => return Ok(Some(Refusal::Internal.into())),
-        Flow::Answer(answer) => answer,
-    };
-    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
-    for (name, value) in answer.headers {
-        head.append_header(name, value)?;
+        Flow::Wait => Some(Refusal::Internal.into()),
     }
-    answer::write(session, cx, head, answer.body).await?;
-    Ok(Some(Routed::Answered))
 }
 
 async fn run(head: &RequestHeader, cx: &Cx, steps: &[Arc<dyn Middleware>], done: &mut Done) -> Flow {
@@ -75,13 +61,6 @@ fn asker<'a>(head: &'a RequestHeader, cx: &'a Cx) -> Option<Asker<'a>> {
         request_id: &cx.id,
         has_body: cx.has_body,
     })
-}
-
-/// A step may have lowered the limit below the length that the request names.
-fn over_limit(session: &Session, cx: &Cx) -> Option<Refusal> {
-    let limit = cx.done.body_limit?.unwrap_or(u64::MAX);
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
-    (length > limit).then_some(Refusal::BodyTooLarge)
 }
 
 /// Puts what the steps changed into the head that the server sees.
@@ -137,10 +116,12 @@ fn change(
     from_server: bool,
 ) -> pingora::Result<()> {
     let Some(to) = asker(request, cx) else { return Ok(()) };
-    let base: HeaderMap<HeaderValue> = head.headers.clone();
+    // An answer may be replaced by a refusal before it is written.
+    done.response_body.clear();
     let reached = done.reached.min(steps.len());
     let server = cx.server.as_ref().filter(|_| from_server).map(crate::upstream::Pick::authority);
-    let mut reply = Reply { to, done, status: head.status, from_server, server, base: &base, edits: Vec::new() };
+    let mut reply =
+        Reply { to, done, status: head.status, from_server, server, base: &head.headers, edits: Vec::new() };
     steps[..reached].iter().rev().for_each(|step| step.reply(&mut reply));
     let Reply { status, edits, .. } = reply;
     if status != head.status {

@@ -2,24 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use http::header;
-use pingora::http::RequestHeader;
+use http::{StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
-use routes::route::HostHeader;
+use pingora::{Error, ErrorSource, ErrorType};
+use routes::route::{ClientHeaders, HostHeader};
 
 use super::cx::Cx;
 use super::failure;
 use super::forwarded::{self, Origin};
 use crate::telemetry::{Metrics, Outcome, Retry, events};
-use crate::upstream::{Pick, Pool};
+use crate::upstream::{Pick, Pool, RetryOn, Wish};
 
 /// How long a WebSocket may be silent; its stream enforces it for both directions together.
 const WEBSOCKET_IDLE: Duration = Duration::from_secs(3600);
 /// How long a long body may take to a server on HTTP/2; client and watch have finer limits meanwhile.
 const WHILE_SENDING: Duration = Duration::from_secs(6 * 3600);
+/// The engine's limit begins anew with each byte. A head that comes byte by byte on an HTTP/2 client ends so long behind it,
+/// by a reset: an answer in words is the engine's to make.
+const DRIPPING: Duration = Duration::from_secs(2);
 /// Bodies up to so many bytes fit into the windows and buffers on their way.
 const SHORT: u64 = 64 * 1024;
 
@@ -30,10 +33,12 @@ const SHORT: u64 = 64 * 1024;
 pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<HttpPeer>> {
     let pool = cx.site.as_ref().and_then(|site| site.pool()).cloned();
     let timeouts = pool.as_ref().map(|pool| pool.settings().timeouts).unwrap_or_default();
-    let Some(pick) = pick(pool, cx, timeouts.connect).await else {
+    let head = session.req_header();
+    let wish = pool.as_ref().map(|pool| pool.wish(&head.headers, cx.client)).unwrap_or_default();
+    let Some(pick) = pick(pool, cx, wish, timeouts.connect).await else {
         return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the route can be tried");
     };
-    let head = session.req_header();
+    cx.sticky = pick.cookie(wish, cx.conn.as_ref().is_some_and(|conn| conn.scheme() == "https"));
     let upgrade = head.headers.contains_key(header::UPGRADE);
     let mut peer = if upgrade { pick.peer_for_upgrade() } else { pick.peer() };
     if let Some(conn) = cx.conn.as_ref().filter(|_| !session.is_http2()) {
@@ -54,8 +59,12 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
         true if is_stream(head) => long,
         true => timeouts.first_byte,
     });
+    if let (Some(watch), Some(silence), false) = (&cx.body, peer.options.read_timeout, cx.has_body) {
+        watch.await_answer_now(silence.saturating_add(DRIPPING));
+    }
     let now = Instant::now();
-    (cx.upstream, cx.asked_at, cx.connected) = (Some(pick.address()), Some(now), None);
+    (cx.upstream, cx.asked_at, cx.connected) = (Some(pick.address().clone()), Some(now), None);
+    cx.active = Some(pick.begin());
     cx.attempts += 1;
     cx.pick = Some((pick, now));
     Ok(peer)
@@ -68,14 +77,14 @@ fn is_short(head: &RequestHeader) -> bool {
 }
 
 /// The next server. Names are looked up in the background: only the first request of a new route may come too early.
-async fn pick(pool: Option<Pool>, cx: &Cx, within: Duration) -> Option<Pick> {
+async fn pick(pool: Option<Pool>, cx: &Cx, wish: Wish, within: Duration) -> Option<Pick> {
     let pool = pool?;
-    if let Some(pick) = pool.pick(&cx.tried) {
+    if let Some(pick) = pool.pick(&cx.tried, wish) {
         return Some(pick);
     }
     // Looked up or not in time: the next pick tells.
     let _ = tokio::time::timeout(within, pool.resolved()).await;
-    pool.pick(&cx.tried)
+    pool.pick(&cx.tried, wish)
 }
 
 /// Whether the request says that its answer is a stream.
@@ -109,6 +118,7 @@ pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
         scheme,
         host: &cx.asked.authority,
         port: cx.asked.port.unwrap_or(default_port),
+        names_client: cx.site.as_ref().is_none_or(|site| site.route.client_headers == ClientHeaders::Send),
     };
     forwarded::rewrite(head, &origin)?;
     head.insert_header("X-Request-Id", cx.id.as_str())?;
@@ -141,6 +151,14 @@ pub(super) fn drop_heavy(head: &mut RequestHeader) {
     }
 }
 
+/// Gives the client the cookie by which it comes back to its server.
+pub(super) fn stick(head: &mut ResponseHeader, cx: &mut Cx) -> pingora::Result<()> {
+    if let Some(cookie) = cx.sticky.take() {
+        head.append_header(header::SET_COOKIE, cookie)?;
+    }
+    Ok(())
+}
+
 /// No connection: another server may be tried, since nothing was sent.
 pub(super) fn connect_failed(session: &Session, cx: &mut Cx, metrics: &Metrics, mut error: Box<Error>) -> Box<Error> {
     let Some((pick, _)) = cx.pick.take() else { return error };
@@ -149,19 +167,69 @@ pub(super) fn connect_failed(session: &Session, cx: &mut Cx, metrics: &Metrics, 
     events::UpstreamConnectFailed { route: cx.route(), upstream: pick.server(), address: pick.address(), error: &text }
         .emit(metrics);
     cx.tried.add(&pick);
-    let pool = cx.site.as_ref().and_then(|site| site.pool());
-    let again =
-        pool.is_some_and(|pool| cx.tried.len() <= pool.settings().retries as usize && pool.pick(&cx.tried).is_some());
-    let unsent = session.body_bytes_read() == 0;
-    error.set_retry(again && unsent);
-    if again && unsent {
+    let again = session.body_bytes_read() == 0 && may_try_another(cx, |on| on.connect);
+    error.set_retry(again);
+    if again {
         cx.metrics().retried(Retry::ConnectFailed);
     }
     error
 }
 
-/// A connection that was kept open turned out to be closed: the same again, if nothing can have been done twice.
+/// Whether the route allows one more try after such a failure, and has a server for it.
+fn may_try_another(cx: &Cx, after: impl Fn(&RetryOn) -> bool) -> bool {
+    let Some(pool) = cx.site.as_ref().and_then(|site| site.pool()) else { return false };
+    let settings = pool.settings();
+    after(&settings.retry_on) && cx.tried.len() <= settings.retries as usize && pool.has_other(&cx.tried)
+}
+
+/// Whether nobody can tell that the request was sent twice: it may be, it has no body, and nothing of an answer is out.
+fn is_repeatable(session: &Session, cx: &Cx) -> bool {
+    let head = session.req_header();
+    head.method.is_idempotent()
+        && !cx.has_body
+        && session.body_bytes_read() == 0
+        && session.response_written().is_none()
+}
+
+/// Refuses a 101 that nobody asked for: behind it, bytes would flow that neither side has agreed on, and the engine lets it
+/// pass. Only WebSocket upgrades are passed on to servers.
+pub(super) fn asked_for(session: &Session, head: &ResponseHeader) -> pingora::Result<()> {
+    let request = session.req_header();
+    let upgrade = request.headers.get(header::UPGRADE);
+    let asked = request.version == Version::HTTP_11
+        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if head.status != StatusCode::SWITCHING_PROTOCOLS || asked {
+        return Ok(());
+    }
+    Err(Error::explain(ErrorType::InvalidHTTPHeader, "the server switched to a protocol that was not asked for")
+        .into_up())
+}
+
+/// An answer that says that the server cannot serve now: an error that has another one tried, if the route wants that.
+pub(super) fn unavailable(session: &Session, head: &ResponseHeader, cx: &mut Cx) -> pingora::Result<()> {
+    if !matches!(head.status.as_u16(), 502..=504) || !is_repeatable(session, cx) {
+        return Ok(());
+    }
+    let Some((pick, _)) = &cx.pick else { return Ok(()) };
+    cx.tried.add(pick);
+    if !may_try_another(cx, |on| on.unavailable) {
+        return Ok(());
+    }
+    if let Some((pick, began)) = cx.pick.take() {
+        pick.done(Outcome::Answered, Some(began.elapsed().as_secs_f64()), None);
+    }
+    cx.metrics().retried(Retry::Unavailable);
+    let mut error = Error::new_up(ErrorType::HTTPStatus(head.status.as_u16()));
+    error.set_retry(true);
+    Err(error)
+}
+
+/// A connection broke. One that was kept open turned out to be closed: the same again, if nothing can have been done
+/// twice. A new one: another server, if the route wants that too.
 pub(super) fn broken(session: &Session, cx: &mut Cx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if matches!(error.etype(), ErrorType::HTTPStatus(_)) && error.retry() {
+        return error; // decided by `unavailable`
+    }
     let head = session.req_header();
     let harmless =
         head.method.is_idempotent() && session.body_bytes_read() == 0 && session.response_written().is_none();
@@ -169,11 +237,28 @@ pub(super) fn broken(session: &Session, cx: &mut Cx, mut error: Box<Error>, reus
     if !harmless {
         error.set_retry(false);
     }
-    if error.retry()
-        && let Some((pick, _)) = cx.pick.take()
+    if error.retry() {
+        if let Some((pick, _)) = cx.pick.take() {
+            pick.stale();
+            cx.metrics().retried(Retry::StaleConnection);
+        }
+        return error;
+    }
+    let is_broken = *error.esource() == ErrorSource::Upstream && failure::outcome(&error, None) == Outcome::Broken;
+    let no_fault = cx.conn.as_ref().is_none_or(|conn| conn.control.fault().is_none());
+    if is_broken
+        && no_fault
+        && is_repeatable(session, cx)
+        && let Some((pick, began)) = cx.pick.take()
     {
-        pick.done(Outcome::Broken, None, None);
-        cx.metrics().retried(Retry::StaleConnection);
+        cx.tried.add(&pick);
+        if may_try_another(cx, |on| on.broken) {
+            pick.done(Outcome::Broken, None, Some(&error.to_string()));
+            cx.metrics().retried(Retry::Broken);
+            error.set_retry(true);
+        } else {
+            cx.pick = Some((pick, began));
+        }
     }
     error
 }

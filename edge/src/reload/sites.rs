@@ -14,17 +14,17 @@ use routes::world::resolve;
 use crate::middleware::{self, Building, Middleware};
 use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
 use crate::telemetry::{Metrics, RouteMetrics};
-use crate::upstream::{BuildError, Dns, Pool, SystemRoots};
+use crate::upstream::{BuildError, Means, Pool};
 
 /// Builds sites.
 #[derive(Debug)]
 pub struct Builder {
-    /// Looks names up.
-    pub dns: Dns,
-    /// What upstream certificates are checked against.
-    pub roots: SystemRoots,
+    /// What pools are built with. A pool that nobody uses any more ends its own look-ups and checks.
+    pub means: Means,
     /// The folder that paths in routes are relative to.
     pub folder: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
 }
 
 impl Builder {
@@ -47,7 +47,7 @@ impl Builder {
 
     fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, Unbuilt> {
         let settings = match &route.target {
-            Target::Upstream(upstream) => Some(upstream_settings(upstream, &self.folder)),
+            Target::Upstream(upstream) => Some(upstream_settings(route, upstream, &self.folder)),
             Target::Files(_) | Target::Redirect(_) | Target::Respond(_) => None,
         };
         // Read before the pool reads them: an edit in between is seen as a change by the next load.
@@ -59,8 +59,9 @@ impl Builder {
             return Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics }));
         }
         let counters = metrics.route(&route.name);
+        let earlier = before.named(&route.name).and_then(|site| site.pool());
         let serve = match (&route.target, settings) {
-            (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.dns, &self.roots, &counters)?),
+            (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.means, &counters, earlier)?),
             (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
             (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };
@@ -73,8 +74,9 @@ impl Builder {
         route: &Route,
         metrics: &RouteMetrics,
     ) -> Result<Arc<[Arc<dyn Middleware>]>, middleware::BuildError> {
+        let Self { folder, state, .. } = self;
         let one = |step: &Step| {
-            middleware::build(step, &Building { folder: &self.folder, route: &route.name, name: &step.name, metrics })
+            middleware::build(step, &Building { folder, state, route: &route.name, name: &step.name, metrics })
         };
         route.steps.iter().map(one).collect()
     }

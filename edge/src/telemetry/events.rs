@@ -6,6 +6,7 @@
 mod connection;
 mod operation;
 mod request;
+mod upstream;
 
 pub use connection::{
     CapReason, ConnectionOpened, ConnectionRefused, OpenConnection, TlsHandshakeDone, TlsRefusal, TlsRefused,
@@ -15,6 +16,7 @@ pub use operation::{
     ConfigReloaded, DrainCutShort, DrainDone, Draining,
 };
 pub use request::{RequestRefused, UpstreamConnectFailed, UpstreamResolved, UpstreamUnresolved};
+pub use upstream::{UpstreamDown, UpstreamEjected, UpstreamUp};
 
 #[cfg(test)]
 mod tests;

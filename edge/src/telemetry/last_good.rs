@@ -78,7 +78,7 @@ mod tests {
         last_good.kept("it is gone");
         drop(last_good);
         says("0");
-        metrics.forget_route("app");
+        metrics.retain_routes(|route| route != "app");
         assert!(!metrics.render().contains("edge_middleware_last_good{"));
     }
 }

@@ -105,13 +105,6 @@ impl Metrics {
         watched.push(tasks.clone());
     }
 
-    /// Removes the series of a route that no longer exists.
-    ///
-    /// Call it once the last request of the route has ended, or that request brings a series back.
-    pub fn forget_route(&self, name: &str) {
-        self.all.route.forget_routes(|route| route == name);
-    }
-
     /// Removes the series of every route that `keep` does not want; one pass for many routes.
     pub fn retain_routes(&self, keep: impl Fn(&str) -> bool) {
         self.all.route.forget_routes(|route| !keep(route));

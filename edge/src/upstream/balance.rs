@@ -1,44 +1,160 @@
-//! Whose turn it is: smooth weighted round-robin, as a schedule that is made once.
+//! Whom a request goes to: by turns, by load, by chance or by a key.
 //!
 //! It knows positions only: no servers, no health, no clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Hands out positions `0..n` in proportion to their weights.
+use super::standing::WHOLE;
+
+/// Chooses among positions `0..n` in proportion to their weights.
 #[derive(Debug)]
 pub(super) struct Balance {
+    way: Way,
+    weights: Box<[u16]>,
+    /// What stands for each position in hashes, so that a key keeps its server wherever that is written.
+    ids: Box<[u64]>,
+    /// Smooth weighted round-robin, as a schedule that is made once.
     schedule: Box<[u16]>,
     next: AtomicUsize,
+    seed: u64,
+}
+
+/// How a position is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By turns; with a key, always the same position for it.
+    Turns,
+    /// The fewest requests for its weight.
+    Least,
+    /// The one with fewer of two by chance.
+    Two,
 }
 
 /// Weights whose sum is above this are scaled down; the shares differ then by less than a per mille.
 const LONGEST_SCHEDULE: u64 = 4096;
+/// How often chance is asked for somebody else before the next in turn is taken: who is passed over would leave his whole
+/// share to his neighbour.
+const REDRAWS: u64 = 6;
 
 impl Balance {
-    /// A position with weight 0 has no turn; at most 65,536 positions are used.
-    pub(super) fn new(weights: &[u16]) -> Self {
-        let schedule = schedule(&scaled(weights));
-        Self { schedule, next: AtomicUsize::new(0) }
+    /// Of positions with their weights and ids; one with weight 0 has no turn, and at most 65,536 are used. `seed` is the
+    /// caller's chance.
+    pub(super) fn new(way: Way, positions: &[(u16, u64)], seed: u64) -> Self {
+        let weights: Box<[u16]> = positions.iter().map(|(weight, _)| *weight).collect();
+        let ids = positions.iter().map(|(_, id)| *id).collect();
+        let schedule = schedule(&scaled(&weights));
+        Self { way, weights, ids, schedule, next: AtomicUsize::new(0), seed }
     }
 
     /// The next turn. Take one for a request, however often it looks: looking twice with two turns
     /// would pass over every second position.
-    pub(super) fn turn(&self) -> Turn {
-        Turn(self.next.fetch_add(1, Ordering::Relaxed))
+    pub(super) fn draw(&self, key: Option<u64>) -> Draw {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let chance = key.unwrap_or_else(|| mixed(self.seed ^ turn as u64));
+        Draw { turn, chance, key }
     }
 
-    /// Who has that turn among the positions that are `eligible`.
-    pub(super) fn pick(&self, turn: Turn, eligible: impl Fn(usize) -> bool) -> Option<usize> {
-        let start = turn.0.checked_rem(self.schedule.len())?;
-        let (before, from) = self.schedule.split_at(start);
+    /// Who is chosen among the positions that are `eligible`; `busy` tells how many requests each has.
+    pub(super) fn pick(
+        &self,
+        draw: &Draw,
+        eligible: impl Fn(usize) -> bool,
+        busy: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
+        match (self.way, draw.key) {
+            (Way::Turns, Some(key)) => self.by_key(key, eligible),
+            (Way::Turns, None) => self.by_turn(draw, eligible),
+            (Way::Least, _) => self.least(draw, eligible, busy),
+            (Way::Two, _) => self.less_of_two(draw, eligible, busy),
+        }
+    }
+
+    fn by_turn(&self, draw: &Draw, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        let first = self.schedule.get(draw.turn.checked_rem(self.schedule.len())?).map(|first| usize::from(*first))?;
+        if eligible(first) { Some(first) } else { self.by_chance(draw.chance, eligible) }
+    }
+
+    /// In proportion to the weights, also when some are passed over.
+    fn by_chance(&self, chance: u64, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        let drawn = |index| usize::from(self.schedule[place(mixed(chance ^ index), self.schedule.len())]);
+        if self.schedule.is_empty() {
+            return None;
+        }
+        if let Some(found) = (1..=REDRAWS).map(drawn).find(|position| eligible(*position)) {
+            return Some(found);
+        }
+        let (before, from) = self.schedule.split_at(place(chance, self.schedule.len()));
         let turns = from.iter().chain(before).map(|&position| usize::from(position));
         turns.into_iter().find(|&position| eligible(position))
     }
+
+    fn least(&self, draw: &Draw, eligible: impl Fn(usize) -> bool, busy: impl Fn(usize) -> usize) -> Option<usize> {
+        let count = self.weights.len();
+        // Equals take turns.
+        let in_turn = (0..count).map(|step| draw.turn.wrapping_add(step) % count);
+        let candidates = in_turn.filter(|&position| self.weights[position] > 0 && eligible(position));
+        candidates.reduce(|best, other| if self.has_less(other, best, &busy) { other } else { best })
+    }
+
+    fn less_of_two(
+        &self,
+        draw: &Draw,
+        eligible: impl Fn(usize) -> bool,
+        busy: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
+        let one = self.by_chance(draw.chance, &eligible)?;
+        let other = self.by_chance(mixed(!draw.chance), |position| position != one && eligible(position));
+        Some(other.filter(|other| self.has_less(*other, one, &busy)).unwrap_or(one))
+    }
+
+    /// Whether `one` would have fewer requests for its weight than `other`, with one more each.
+    fn has_less(&self, one: usize, other: usize, busy: &impl Fn(usize) -> usize) -> bool {
+        let load = |position: usize, weights_of: usize| {
+            (busy(position) as u64).saturating_add(1).saturating_mul(self.weights[weights_of].into())
+        };
+        load(one, other) < load(other, one)
+    }
+
+    /// Weighted rendezvous hashing: who leaves or comes takes only his own share of the keys along.
+    fn by_key(&self, key: u64, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        let score = |position: usize| {
+            let weight = f64::from(self.weights[position]);
+            // Within 0..1 and never 0 or 1.
+            let uniform = ((mixed(key ^ mixed(self.ids[position])) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+            -weight / uniform.ln()
+        };
+        let candidates = (0..self.weights.len()).filter(|&position| self.weights[position] > 0 && eligible(position));
+        candidates.map(|position| (score(position), position)).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, it)| it)
+    }
 }
 
-/// A place in the schedule.
+/// What chance and turn say for one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn(usize);
+pub(super) struct Draw {
+    turn: usize,
+    chance: u64,
+    key: Option<u64>,
+}
+
+impl Draw {
+    /// Whether a position that has a `share` of what is its due gets this one.
+    pub(super) fn admits(&self, position: usize, share: u64) -> bool {
+        share >= WHOLE || mixed(self.chance.rotate_left(17) ^ position as u64) % WHOLE < share
+    }
+}
+
+/// A number that looks like chance (splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A place below `length`, which is not 0.
+fn place(chance: u64, length: usize) -> usize {
+    ((u128::from(chance) * length as u128) >> 64) as usize
+}
 
 fn scaled(weights: &[u16]) -> Vec<u64> {
     let mut scaled: Vec<u64> = weights.iter().copied().map(u64::from).collect();
@@ -73,64 +189,4 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn picks(balance: &Balance, count: usize) -> Vec<usize> {
-        (0..count).filter_map(|_| balance.pick(balance.turn(), |_| true)).collect()
-    }
-
-    #[test]
-    fn turns_of_a_heavy_server_are_spread() {
-        let balance = Balance::new(&[5, 1, 1]);
-        assert_eq!(picks(&balance, 7), [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(picks(&balance, 7), [0, 0, 1, 0, 2, 0, 0]);
-    }
-
-    #[test]
-    fn equal_servers_take_turns_and_common_factors_do_not_matter() {
-        assert_eq!(picks(&Balance::new(&[7, 7]), 4), [0, 1, 0, 1]);
-        assert_eq!(Balance::new(&[20, 10]).schedule.len(), 3);
-    }
-
-    #[test]
-    fn shares_are_right_for_large_weights() {
-        let balance = Balance::new(&[65535, 32767, 1]);
-        let turns = picks(&balance, balance.schedule.len());
-        let of = |server| turns.iter().filter(|turn| **turn == server).count();
-        assert!(turns.len() <= 4096 + 3);
-        assert!((2720..2740).contains(&of(0)), "{}", of(0));
-        assert_eq!(of(2), 1);
-    }
-
-    #[test]
-    fn who_is_not_eligible_is_passed_over_and_weight_0_has_no_turn() {
-        let balance = Balance::new(&[1, 0, 1]);
-        assert!((0..10).all(|_| balance.pick(balance.turn(), |server| server != 0) == Some(2)));
-        assert_eq!(balance.pick(balance.turn(), |server| server == 1), None);
-        assert!(picks(&Balance::new(&[0]), 3).is_empty());
-        assert!(picks(&Balance::new(&[]), 3).is_empty());
-    }
-
-    #[test]
-    fn a_second_look_at_the_same_turn_does_not_pass_anybody_over() {
-        let balance = Balance::new(&[1, 1]);
-        let look_twice = |_| {
-            let turn = balance.turn();
-            balance.pick(turn, |_| false).or_else(|| balance.pick(turn, |_| true))
-        };
-        let picked: Vec<_> = (0..4).filter_map(look_twice).collect();
-        assert_eq!(picked, [0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn threads_together_keep_the_shares() {
-        let balance = Balance::new(&[3, 1]);
-        let count = || picks(&balance, 1000).into_iter().filter(|turn| *turn == 0).count();
-        let heavy: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
-        });
-        assert_eq!(heavy, 3000);
-    }
-}
+mod tests;

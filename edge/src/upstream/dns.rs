@@ -108,6 +108,12 @@ impl Watched {
         self.current.load_full()
     }
 
+    /// The addresses of now, unless they are these: told apart by the allocation, which stays while nothing changes.
+    pub(super) fn addresses_other_than(&self, known: &Arc<[IpAddr]>) -> Option<Arc<[IpAddr]>> {
+        let current = self.current.load();
+        (!Arc::ptr_eq(&current.addresses, known)).then(|| Arc::clone(&current.addresses))
+    }
+
     /// Returns once the name was looked up, with success or not.
     pub(super) async fn known(&self) {
         loop {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{ALPN, HttpPeer, HttpUpstreamRequestPolicy};
 
-use super::settings::{Host, Http, Scheme, Server, Timeouts};
+use super::address::Address;
+use super::settings::{Host, Http, Place, Scheme, Server, Timeouts};
 use super::tls::{BuildError, Profile};
 
 /// All of a peer but its address.
@@ -30,7 +31,7 @@ impl Template {
         timeouts: Timeouts,
         profile: Option<&Profile>,
     ) -> Result<Self, BuildError> {
-        let name = |profile: &Profile| profile.name_for(&unbracketed(&server.host));
+        let name = |profile: &Profile| profile.name_for(&verified_name(&server.place));
         let tls = match profile {
             Some(profile) if server.scheme == Scheme::Https => Some((profile.clone(), name(profile)?)),
             _ => None,
@@ -41,10 +42,13 @@ impl Template {
     }
 
     /// The peer for one address of the server.
-    pub(super) fn peer(&self, address: SocketAddr) -> HttpPeer {
+    pub(super) fn peer(&self, address: &Address) -> HttpPeer {
         let name = self.tls.as_ref().map_or_else(String::new, |(_, name)| name.clone());
         // A SocketAddr is not looked up, so this neither blocks nor fails.
-        let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
+        let mut peer = HttpPeer::new(address.inet().unwrap_or(NOWHERE), self.tls.is_some(), name);
+        if let Some(socket) = address.unix_socket() {
+            peer._address = socket;
+        }
         peer.group_key = self.group_key;
         let options = &mut peer.options;
         options.alpn = self.alpn.clone();
@@ -69,6 +73,9 @@ impl Template {
     }
 }
 
+/// Stands for a place that no connection can be made to.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
 /// Requests at once on one HTTP/2 connection. Pingora's default of 1 makes a connection for each.
 const H2_STREAMS: usize = 100;
 
@@ -86,10 +93,11 @@ fn keepalive() -> TcpKeepalive {
 
 /// The name or address without brackets: rustls verifies an address against the certificate's
 /// addresses and sends no SNI for it (RFC 6066 section 3 allows names only).
-fn unbracketed(host: &Host) -> String {
-    match host {
-        Host::Name(name) => name.clone(),
-        Host::Ip(ip) => ip.to_string(),
+fn verified_name(place: &Place) -> String {
+    match place {
+        Place::Net { host: Host::Name(name), .. } => name.clone(),
+        Place::Net { host: Host::Ip(ip), .. } => ip.to_string(),
+        Place::Unix(_) => "localhost".to_owned(),
     }
 }
 

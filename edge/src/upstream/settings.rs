@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 /// One upstream of one route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// In the order written.
     pub servers: Vec<Server>,
@@ -18,6 +20,93 @@ pub struct Settings {
     pub tls: Tls,
     /// How many more tries a request gets after the first, at most.
     pub retries: u32,
+    /// After which failures.
+    pub retry_on: RetryOn,
+    /// How a server is chosen.
+    pub choice: Choice,
+    /// How servers are asked whether they are well, if they are.
+    pub health: Option<Health>,
+    /// When a server that fails requests is left alone, if ever.
+    pub eject: Option<Eject>,
+    /// How long the share of a server grows that became healthy.
+    pub slow_start: Duration,
+}
+
+/// The failures after which another server may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No connection.
+    pub connect: bool,
+    /// A connection that broke before an answer.
+    pub broken: bool,
+    /// 502, 503 and 504.
+    pub unavailable: bool,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self { connect: true, broken: false, unavailable: false }
+    }
+}
+
+/// How a server is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// By turns, in proportion to the weights.
+    #[default]
+    Turns,
+    /// The fewest requests for its weight.
+    LeastRequests,
+    /// The one with fewer requests of two by chance.
+    RandomTwo,
+    /// By the address of the client.
+    HashClient,
+    /// By a header.
+    HashHeader(HeaderName),
+    /// By the cookie of this name, which the edge sets.
+    Sticky(String),
+}
+
+/// How a server is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked.
+    pub probe: Probe,
+    /// How often.
+    pub every: Duration,
+    /// How long the answer may take.
+    pub timeout: Duration,
+    /// Good answers in a row after which it is up.
+    pub up_after: u32,
+    /// Failures in a row after which it is down.
+    pub down_after: u32,
+}
+
+/// What a server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// To take a connection.
+    Connect,
+    /// To answer a GET.
+    Get {
+        /// The target.
+        path: String,
+        /// The `Host`; `None` is the server's own.
+        host: Option<String>,
+        /// Ranges of good statuses, both ends in them.
+        status: Vec<(u16, u16)>,
+    },
+}
+
+/// When a server that fails requests is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eject {
+    /// Failures in a row after which it is.
+    pub after: u32,
+    /// How long the first time; twice as long each time in a row.
+    pub time: Duration,
+    /// How long at most.
+    pub max: Duration,
 }
 
 /// One server.
@@ -26,17 +115,41 @@ pub struct Server {
     /// How it is spoken to.
     pub scheme: Scheme,
     /// Where it is.
-    pub host: Host,
-    /// TCP port.
-    pub port: u16,
+    pub place: Place,
     /// Its share of the requests relative to the others; 0 takes it out of turn.
     pub weight: u16,
+    /// Whether it is asked only when no other can be used.
+    pub backup: bool,
+}
+
+impl Server {
+    /// A server in the network, with the weight 1.
+    pub fn net(scheme: Scheme, host: Host, port: u16) -> Self {
+        Self { scheme, place: Place::Net { host, port }, weight: 1, backup: false }
+    }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}://{}:{}", self.scheme.word(), self.host, self.port)
+        match &self.place {
+            Place::Net { host, port } => write!(out, "{}://{host}:{port}", self.scheme.word()),
+            Place::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
     }
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// In the network.
+    Net {
+        /// A name or an address.
+        host: Host,
+        /// TCP port.
+        port: u16,
+    },
+    /// A socket of this machine.
+    Unix(PathBuf),
 }
 
 /// The scheme of a server's URL.
@@ -158,7 +271,7 @@ mod tests {
         for (text, written) in
             [("10.0.0.1", "10.0.0.1"), ("[::1]", "[::1]"), ("::1", "[::1]"), ("db.x", "db.x"), ("[x]", "[x]")]
         {
-            let server = Server { scheme: Scheme::Http, host: text.into(), port: 80, weight: 1 };
+            let server = Server::net(Scheme::Http, text.into(), 80);
             assert_eq!(server.to_string(), format!("http://{written}:80"));
         }
         assert_eq!(Host::from("[::1]"), Host::Ip(Ipv6Addr::LOCALHOST.into()));

@@ -300,6 +300,11 @@ impl Exchange<'_> {
         self.read_body(&mut io::sink())
     }
 
+    /// Reads and forgets whatever comes, until the other side hangs up.
+    pub(crate) fn until_end(&mut self) -> io::Result<u64> {
+        io::copy(&mut self.stream, &mut io::sink())
+    }
+
     /// The body in memory, for tests that send small ones.
     pub(crate) fn body(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();

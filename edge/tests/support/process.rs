@@ -5,6 +5,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -71,6 +72,15 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     if unpacked.exists() { unpacked } else { name.into() }
 }
 
+/// What `./dev` has put below `target/tools`, such as `venv-backends/bin/mlflow`.
+#[track_caller]
+pub(crate) fn installed(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace");
+    let path = root.join("target/tools").join(name);
+    assert!(path.exists(), "{} is missing: run ./dev setup, which installs what tests need", path.display());
+    path
+}
+
 /// The Python that sees the system's modules, even if another comes first in `PATH`.
 pub(crate) fn python() -> PathBuf {
     let system = Path::new("/usr/bin/python3");
@@ -81,6 +91,8 @@ pub(crate) fn python() -> PathBuf {
 pub(crate) struct Process {
     name: String,
     child: Child,
+    /// Whether its own children end with it.
+    group: bool,
     output: Arc<Mutex<String>>,
 }
 
@@ -95,7 +107,15 @@ impl Process {
         let output = Arc::default();
         collect(child.stdout.take().expect("stdout is piped"), Arc::clone(&output));
         collect(child.stderr.take().expect("stderr is piped"), Arc::clone(&output));
-        Self { name, child, output }
+        Self { name, child, group: false, output }
+    }
+
+    /// The same for a program that leaves processes behind when it is killed: they are ended with it.
+    #[track_caller]
+    pub(crate) fn start_group(command: &mut Command) -> Self {
+        let mut this = Self::start(command.process_group(0));
+        this.group = true;
+        this
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -156,6 +176,10 @@ impl Process {
 impl Process {
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
+        if self.group {
+            let group = format!("-{}", self.id());
+            drop(Command::new("kill").args(["-s", "KILL", "--", &group]).stderr(Stdio::null()).status());
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }

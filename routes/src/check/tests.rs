@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::fixture::{Chance, check_files, check_in, check_sources};
 use crate::host::Host;
-use crate::route::{HostHeader, Issuer, Limits, PathPolicy};
-use crate::target::{HttpVersion, Target, Timeouts};
+use crate::route::{ClientHeaders, HostHeader, Issuer, Limits, PathPolicy};
+use crate::target::{Eject, HttpVersion, Probe, RetryOn, Statuses, Target, Timeouts};
 
 fn one(text: &str) -> Arc<Route> {
     let checked = check_files(&[("a.toml", text)]);
@@ -53,13 +53,17 @@ tls = { issuer = "internal" }
 limits = { body = "1GiB", headers = "64KiB", fields = 50, min_rate = "none" }
 path_policy = "strict"
 host_header = "core:8443"
+client_headers = "none"
 [route.upstream]
-servers = [{ url = "https://10.0.0.2:8443", weight = 2 }, "https://core"]
-balance = "round-robin"
+servers = [{ url = "https://10.0.0.2:8443", weight = 2 }, "https://core", { url = "unix:/run/x.sock", backup = true }]
+balance = "hash:header:X-User"
+slow_start = "30s"
+eject = { after = 2, time = "1s", max = "1m" }
+health = { path = "/ping?x", every = "1s", timeout = "500ms", status = "200-299,401", up_after = 1, down_after = 2 }
 timeouts = { connect = "1s", first_byte = "0", idle = "1h", pool_idle = "250ms" }
-retries = { attempts = 2, on = ["connect"] }
+retries = { attempts = 2, on = ["connect", "broken", "unavailable"] }
 tls = { ca_file = "ca.pem", server_name = "core", client_cert = "ca.pem", client_key = "key.pem", verify = false }
-http = "2"
+http = "1"
 "#;
 
 #[test]
@@ -75,7 +79,17 @@ fn every_key_of_a_route_is_read() {
     let Target::Upstream(upstream) = &route.target else { panic!("{:?}", route.target) };
     assert_eq!((upstream.servers[0].weight, upstream.servers[1].address().as_str()), (2, "core:443"));
     assert_eq!((upstream.timeouts.first_byte, upstream.timeouts.idle), (None, Some(Duration::from_secs(3600))));
-    assert_eq!((upstream.retries.attempts, upstream.http, upstream.tls.verify), (2, HttpVersion::Two, false));
+    assert_eq!((upstream.retries.attempts, upstream.http, upstream.tls.verify), (2, HttpVersion::One, false));
+    assert_eq!((upstream.servers[2].backup, upstream.balance.to_string().as_str()), (true, "hash:header:x-user"));
+    assert_eq!(upstream.retries.on, [RetryOn::Connect, RetryOn::Broken, RetryOn::Unavailable]);
+    let seconds = Duration::from_secs;
+    assert_eq!(upstream.eject, Some(Eject { after: 2, time: seconds(1), max: seconds(60) }));
+    assert_eq!((upstream.slow_start, route.client_headers), (seconds(30), ClientHeaders::None));
+    let health = upstream.health.as_ref().expect("it is asked for");
+    let status = Statuses::parse("200-299,401").expect("good");
+    assert_eq!(health.probe, Probe::Get { path: "/ping?x".into(), status });
+    assert_eq!((health.every, health.timeout), (seconds(1), Duration::from_millis(500)));
+    assert_eq!((health.up_after, health.down_after), (1, 2));
 }
 
 #[test]
@@ -223,6 +237,56 @@ fn each_fault_of_hosts_and_servers_is_told_with_line_and_column() {
             "host = \"a\"\nupstream = { servers = \"b\", tls = { verify = false } }",
             (3, 35),
             "`tls` is not used: no server is `https`",
+        ),
+    ] {
+        let expected = [(column.0, column.1, why.to_owned())];
+        assert_eq!(faults(&format!("[[route]]\n{rest}\n")), expected, "{rest}");
+    }
+}
+
+#[test]
+fn each_fault_of_how_servers_are_chosen_is_told_with_line_and_column() {
+    for (rest, column, why) in [
+        (
+            "host = \"a\"\nupstream = [{ url = \"b\", weight = 0 }, { url = \"c\", backup = true }]",
+            (3, 12),
+            "no server has a share: each is a backup or has the weight 0",
+        ),
+        (
+            "host = \"a\"\nupstream = \"unix:app.sock\"",
+            (3, 12),
+            "`unix:app.sock`: a socket has an absolute path of at most 107 bytes",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", balance = \"sticky:\" }",
+            (3, 39),
+            "\"sticky:\" is no way to choose a server",
+        ),
+        ("host = \"a\"\nupstream = { servers = \"b\", health = { path = \"ping\" } }", (3, 47), "`ping` is no path"),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", health = { every = \"0\" } }",
+            (3, 48),
+            "`every` of a health check is at least 100ms",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", health = { path = \"/\", status = \"2xx\" } }",
+            (3, 61),
+            "`status` cannot be read: it is a list of statuses and ranges",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", health = { status = \"200\" } }",
+            (3, 49),
+            "`status` is not used: without `path` nothing is asked for",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", slow_start = \"1s\" }",
+            (3, 42),
+            "`slow_start` is not used: without health checks no server is found to be up again",
+        ),
+        (
+            "host = \"a\"\nupstream = { servers = \"b\", eject = { time = \"0\" } }",
+            (3, 37),
+            "`eject` needs a `time` above 0 and a `max` that is not shorter",
         ),
     ] {
         let expected = [(column.0, column.1, why.to_owned())];

@@ -3,7 +3,7 @@
 use super::Reader;
 use crate::document::Item;
 use crate::host::{Authority, Host};
-use crate::route::{HostHeader, Issuer, Limits, PathPolicy, RouteTls};
+use crate::route::{ClientHeaders, HostHeader, Issuer, Limits, PathPolicy, RouteTls};
 use crate::rule::Rule;
 use crate::shape::{Key, Shape};
 use crate::step::Step;
@@ -29,12 +29,16 @@ pub(super) const PATH_POLICY_DOC: &str = "`strict`: where anything depends on th
     (`%2f`, `%5c`, `%00`, `\\`, `..;`, a dot segment) is refused with 400. `raw`: it is forwarded as it came; for routes \
     that own their hosts whole.";
 
+pub(super) const CLIENT_HEADERS_DOC: &str = "`send`: the servers learn the client's address by `X-Forwarded-For`, \
+    `X-Real-IP` and `Forwarded`. `none`: none of them is sent.";
+
 /// Everything of a route besides its name, rule and target.
 pub(super) struct Options {
     pub(super) tls: RouteTls,
     pub(super) limits: Limits,
     pub(super) path_policy: PathPolicy,
     pub(super) host_header: HostHeader,
+    pub(super) client_headers: ClientHeaders,
 }
 
 impl Reader<'_> {
@@ -44,6 +48,7 @@ impl Reader<'_> {
             limits: self.limits(item),
             path_policy: self.path_policy(item, rule, target, steps),
             host_header: self.host_header(item, target),
+            client_headers: client_headers(item),
         }
     }
 
@@ -144,6 +149,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn client_headers(item: &Item<'_>) -> ClientHeaders {
+    let given = item.get("client_headers");
+    if given.and_then(|item| item.as_str()) == Some("none") { ClientHeaders::None } else { ClientHeaders::Send }
 }
 
 /// The most that `limits.headers` may allow, in bytes: a head is held in memory.

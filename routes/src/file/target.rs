@@ -57,7 +57,7 @@ impl Reader<'_> {
 
     fn one_target(&mut self, item: &Item<'_>) -> Option<Target> {
         match item.name() {
-            "upstream" => self.upstream(item).map(Target::Upstream),
+            "upstream" => self.upstream(item).map(Box::new).map(Target::Upstream),
             "redirect" => self.redirect(item).map(Target::Redirect),
             "files" => self.files(item).map(Target::Files),
             _ => self.respond(item).map(Target::Respond),

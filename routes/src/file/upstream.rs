@@ -8,32 +8,42 @@ use crate::document::{Item, Kind};
 use crate::host::Host;
 use crate::shape::{Key, Shape};
 use crate::target::{
-    Balance, ClientIdentity, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls,
-    is_link_local,
+    ClientIdentity, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls, is_link_local,
 };
 use crate::world::Seen;
+
+mod choice;
+mod health;
 
 pub(super) const UPSTREAM: Shape = Shape::Either(&[URL, Shape::List(&SERVER), TABLE]);
 const URL: Shape = Shape::Text("a URL");
 const SERVER: Shape = Shape::Either(&[
     URL,
     Shape::Table(&[
-        Key::new("url", URL, "`http://`, `https://` or `h2c://` with host and port.").required(),
-        Key::new("weight", Shape::Integer { min: 1, max: 1000 }, "Its share among the servers.").default("1"),
+        Key::new(
+            "url",
+            URL,
+            "`http://`, `https://` or `h2c://` with host and port, or `unix:` and the path of a socket.",
+        )
+        .required(),
+        Key::new("weight", Shape::Integer { min: 0, max: 1000 }, WEIGHT_DOC).default("1"),
+        Key::new("backup", Shape::Bool, "Whether it is asked only when no other server can be used.").default("false"),
     ]),
 ]);
 const TABLE: Shape = Shape::Table(&[
-    Key::new("servers", Shape::OneOrMany(&SERVER), "URLs, or tables with `url` and `weight`.").required(),
-    Key::new("balance", BALANCE, "How a server is chosen.").default("\"round-robin\""),
+    Key::new("servers", Shape::OneOrMany(&SERVER), "URLs, or tables with `url`, `weight` and `backup`.").required(),
+    Key::new("balance", Shape::Text("a way to choose"), choice::BALANCE_DOC).default("\"round-robin\""),
+    Key::new("health", health::HEALTH, health::HEALTH_DOC).default("false"),
+    Key::new("slow_start", Shape::Duration, health::SLOW_START_DOC).default("\"0\""),
+    Key::new("eject", health::EJECT, health::EJECT_DOC),
     Key::new("timeouts", TIMEOUTS, "Deadlines towards the servers; `\"0\"` is none."),
     Key::new("retries", RETRIES, "What is tried again, before a byte of the body was sent."),
     Key::new("tls", TLS, "How `https` servers are spoken to."),
     Key::new("http", HTTP, "`auto`: HTTP/2 where TLS agrees on it; `1`; `2`; `h2c`: HTTP/2 in clear.")
         .default("\"auto\""),
-    Key::later("health"),
 ]);
-const BALANCE: Shape =
-    Shape::OneOf { now: &["round-robin"], later: &["least-requests", "random-two", "hash:", "sticky:"] };
+const WEIGHT_DOC: &str = "Its share among the servers. With `0` it gets no request by turn, only those whose cookie \
+    stands for it (`sticky`): to take a server out gently.";
 const TIMEOUTS: Shape = Shape::Table(&[
     Key::new("connect", Shape::Duration, "To a connection, TLS included.").default("\"5s\""),
     Key::new("first_byte", Shape::Duration, "From the end of the request to the answer's first byte.")
@@ -44,8 +54,12 @@ const TIMEOUTS: Shape = Shape::Table(&[
 ]);
 const RETRIES: Shape = Shape::Table(&[
     Key::new("attempts", Shape::Integer { min: 0, max: 10 }, "How often, besides the first try.").default("1"),
-    Key::new("on", Shape::List(&Shape::one_of(&["connect"])), "After which failures.").default("[\"connect\"]"),
+    Key::new("on", Shape::List(&Shape::one_of(&["connect", "broken", "unavailable"])), RETRY_DOC)
+        .default("[\"connect\"]"),
 ]);
+const RETRY_DOC: &str = "After which failures another server is asked. `connect`: no connection was made. For requests \
+    without a body and with a method that may be done twice (GET, HEAD, PUT, DELETE, OPTIONS) also `broken`: the connection \
+    broke before an answer; `unavailable`: the answer is 502, 503 or 504.";
 const TLS: Shape = Shape::Table(&[
     Key::new("ca_file", Shape::Text("a PEM file"), "Roots instead of the system's."),
     Key::new("server_name", Shape::Text("a host name"), "The name to send and verify, instead of the server's own."),
@@ -68,9 +82,21 @@ impl Reader<'_> {
             self.faults
                 .push(given.warning("`tls` is not used: no server is `https`").hint("write https:// in `servers`"));
         }
+        self.check_shares(&list, &servers);
+        let balance = self.balance(item);
+        let (health, eject) = (self.health(item), self.eject(item));
+        let slow_start = item.get("slow_start").and_then(|item| item.as_duration()).unwrap_or_default();
+        if let Some(given) = item.get("slow_start").filter(|_| health.is_none() && !slow_start.is_zero()) {
+            let fault =
+                given.warning("`slow_start` is not used: without health checks no server is found to be up again");
+            self.faults.push(fault.hint("add `health`, such as health = { path = \"/healthz\" }"));
+        }
         (!servers.is_empty()).then(|| Upstream {
             servers,
-            balance: Balance::RoundRobin,
+            balance,
+            health,
+            eject,
+            slow_start,
             timeouts: timeouts(item.get("timeouts").as_ref()),
             retries: retries(item.get("retries").as_ref()),
             tls,
@@ -84,26 +110,33 @@ impl Reader<'_> {
         let mut servers = Vec::new();
         for item in list.one_or_many() {
             let url = if item.kind() == Kind::Table { item.get("url") } else { Some(item.clone()) };
-            let weight =
-                item.get("weight").and_then(|item| item.as_integer()).and_then(|weight| u16::try_from(weight).ok());
             let Some((url, text)) = url.as_ref().and_then(|url| url.as_str().map(|text| (url, text))) else { continue };
-            match Server::parse(text, weight.unwrap_or(1)) {
+            match Server::parse(text) {
                 Ok(server) if !seen.insert(server.address()) => {
                     self.faults.push(
                         url.fault(format!("the server `{}` is named twice", server.address())).hint("use `weight`"),
                     );
                 }
                 Ok(server) => {
-                    if is_link_local(&server.host) {
-                        let why = format!("`{}` is a link-local address: clouds keep secrets there", server.host);
+                    if let Some(host) = server.host().filter(|host| is_link_local(host)) {
+                        let why = format!("`{host}` is a link-local address: clouds keep secrets there");
                         self.faults.push(url.warning(why));
                     }
-                    servers.push(server);
+                    servers.push(Server { weight: weight(&item), backup: flag(&item, "backup"), ..server });
                 }
                 Err(error) => self.faults.push(url.fault(format!("`{}`: {error}", hide_user(text))).hint(error.hint())),
             }
         }
         servers
+    }
+
+    /// Somebody has to be asked first.
+    fn check_shares(&mut self, list: &Item<'_>, servers: &[Server]) {
+        if servers.is_empty() || servers.iter().any(|server| !server.backup && server.weight > 0) {
+            return;
+        }
+        let fault = list.fault("no server has a share: each is a backup or has the weight 0");
+        self.faults.push(fault.hint("give one of them a weight and no `backup`"));
     }
 
     fn check_version(&mut self, given: &Item<'_>, version: HttpVersion, servers: &[Server]) {
@@ -159,6 +192,15 @@ fn hide_user(url: &str) -> String {
     format!("{}..{}", &url[..start], &url[at..])
 }
 
+fn weight(server: &Item<'_>) -> u16 {
+    let given = server.get("weight").and_then(|item| item.as_integer());
+    given.and_then(|weight| u16::try_from(weight).ok()).unwrap_or(1)
+}
+
+fn flag(item: &Item<'_>, key: &str) -> bool {
+    item.get(key).and_then(|item| item.as_bool()).unwrap_or(false)
+}
+
 fn http_version(item: Option<&Item<'_>>) -> HttpVersion {
     match item.map(|item| (item.as_str(), item.as_integer())) {
         Some((Some("1"), _) | (_, Some(1))) => HttpVersion::One,
@@ -187,6 +229,7 @@ fn retries(item: Option<&Item<'_>>) -> Retries {
     let default = Retries::default();
     let Some(item) = item else { return default };
     let attempts = item.get("attempts").and_then(|item| item.as_integer()).and_then(|number| u8::try_from(number).ok());
-    let on = item.get("on").map(|on| on.items().next().map(|_| RetryOn::Connect).into_iter().collect());
+    let words = |on: Item<'_>| on.items().filter_map(|word| RetryOn::parse(word.as_str()?)).collect();
+    let on = item.get("on").map(words);
     Retries { attempts: attempts.unwrap_or(default.attempts), on: on.unwrap_or(default.on) }
 }

@@ -1,6 +1,7 @@
 //! Raw paths against canonical prefixes: what is left behind a prefix, and whether any reader could take a path to be
 //! below one.
 
+use super::Canonical;
 use super::reading::hex_pair;
 
 /// What the client wrote behind `prefix`, which is canonical and has no slash at its end; empty if that is all of the
@@ -10,8 +11,13 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let mut rest = path.as_bytes();
     for segment in prefix.split('/').skip(1) {
         rest = rest.strip_prefix(b"/")?;
-        while let [b'/', more @ ..] = rest {
-            rest = more;
+        // Empty segments are none, and neither is one that is all parameter.
+        loop {
+            rest = match rest {
+                [b'/', more @ ..] => more,
+                [b';', ..] => behind_segment(rest),
+                _ => break,
+            };
         }
         for &wanted in segment.as_bytes() {
             let (byte, length) = match rest {
@@ -22,14 +28,18 @@ pub fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
             rest = if byte == wanted { &rest[length..] } else { return None };
         }
         if let [b';', ..] = rest {
-            let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-            rest = &rest[end..];
+            rest = behind_segment(rest);
         }
         if !matches!(rest, [] | [b'/', ..]) {
             return None;
         }
     }
     path.get(path.len() - rest.len()..)
+}
+
+fn behind_segment(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    &rest[end..]
 }
 
 /// How often escapes may be nested before nobody decodes them any more.
@@ -39,6 +49,14 @@ const ROUNDS: usize = 3;
 /// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, in any case. `prefixes` are
 /// in lower case without a slash at their end; an empty one is every path.
 pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
+    let is_plain = |byte: u8| !matches!(byte, 0 | b'%' | b';' | b'\\');
+    if path.starts_with('/') && path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.") {
+        return is_below(path.to_ascii_lowercase().trim_end_matches('/').as_bytes(), prefixes);
+    }
+    let canonical = Canonical::read(path.as_bytes()).path.to_ascii_lowercase();
+    if is_below(canonical.trim_end_matches('/').as_bytes(), prefixes) {
+        return true;
+    }
     let mut text = path.as_bytes().to_ascii_lowercase();
     for _ in 0..=ROUNDS {
         if one_round(&text, prefixes) {
@@ -58,14 +76,15 @@ fn one_round(text: &[u8], prefixes: &[String]) -> bool {
     let all = [text, ended];
     let texts = if ended.len() == text.len() { &all[..1] } else { &all[..] };
     let ways = [(false, false), (false, true), (true, false), (true, true)];
-    let below = |text: &[u8], (parameters, dots)| {
-        let reading = reading(text, parameters, dots);
-        prefixes.iter().any(|prefix| {
-            let rest = reading.strip_prefix(prefix.as_bytes());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        })
-    };
+    let below = |text: &[u8], (parameters, dots)| is_below(&reading(text, parameters, dots), prefixes);
     texts.iter().any(|text| ways.iter().any(|way| below(text, *way)))
+}
+
+fn is_below(reading: &[u8], prefixes: &[String]) -> bool {
+    prefixes.iter().any(|prefix| {
+        let rest = reading.strip_prefix(prefix.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
 }
 
 /// The path with single slashes; without `;parameters` and with dot segments resolved if so wanted.

@@ -19,6 +19,11 @@ pub fn reference(shape: &Shape, level: usize) -> String {
     text
 }
 
+/// The keys of one table and of the tables in it.
+pub fn table_of(keys: &'static [Key], level: usize) -> String {
+    reference(&Shape::Table(keys), level)
+}
+
 fn section(path: &str, keys: &[Key], level: usize, text: &mut String) {
     if !path.is_empty() {
         let _ = write!(text, "{} `{path}`\n\n", "#".repeat(level));

@@ -12,6 +12,11 @@ pub fn schema(title: &str, shape: &Shape) -> Value {
     schema
 }
 
+/// The schema of a table of these keys, to be put into another.
+pub fn schema_of(keys: &[Key]) -> Value {
+    table(keys)
+}
+
 fn of(shape: &Shape) -> Value {
     match shape {
         Shape::Table(keys) => table(keys),

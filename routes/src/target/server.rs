@@ -1,22 +1,36 @@
-//! Servers of an upstream: `http://10.0.0.2:8080`, `https://name`, `h2c://[::1]:50051`, `10.0.0.2:8080`.
+//! Servers of an upstream: `http://10.0.0.2:8080`, `https://name`, `h2c://[::1]:50051`, `10.0.0.2:8080`, `unix:/run/app.sock`.
 
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::host::{Authority, AuthorityError, Host};
+use crate::host::{Authority, AuthorityError};
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// A name or an address in canonical form; IPv6 in brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// Its share among the servers, 1 to 1000.
+    /// Where it is.
+    pub place: Place,
+    /// Its share among the servers, 0 to 1000.
     pub weight: u16,
+    /// Whether it is asked only when no other can be used.
+    pub backup: bool,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the network.
+    Net {
+        /// A name or an address in canonical form; IPv6 in brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A socket of this machine: an absolute path.
+    Unix(String),
 }
 
 /// How a server is spoken to.
@@ -66,26 +80,36 @@ pub enum ServerError {
     /// Not a port from 1 to 65535.
     #[error("the server's port is not a number from 1 to 65535")]
     Port,
+    /// Not a path that a socket can have.
+    #[error("a socket has an absolute path of at most {LONGEST_SOCKET} bytes")]
+    Socket,
 }
+
+/// A path and its final zero fit into `sun_path`, which has 108 bytes on Linux.
+const LONGEST_SOCKET: usize = 107;
 
 impl ServerError {
     /// What to write instead.
     pub fn hint(&self) -> String {
         match self {
-            Self::Scheme(_) => "use http://, https:// or h2c://".into(),
+            Self::Scheme(_) => "use http://, https://, h2c:// or unix:".into(),
             Self::Path { without } => format!("write \"{without}\"; the client's path is forwarded as it came"),
             Self::UserInfo => "remove what stands before the `@`".into(),
+            Self::Socket => "write it like \"unix:/run/app.sock\"".into(),
             Self::Host | Self::Port => "write it like \"http://127.0.0.1:8080\" or \"https://[::1]:8443\"".into(),
         }
     }
 }
 
 impl Server {
-    /// Reads a server's URL; without a scheme it is `http`.
+    /// Reads a server's URL; without a scheme it is `http`. Its weight is 1 and it is no backup.
     ///
     /// # Errors
-    /// When it is not scheme, host and port, or carries more than these.
-    pub fn parse(text: &str, weight: u16) -> Result<Self, ServerError> {
+    /// When it is not scheme, host and port, or carries more than these; or not a socket with its path.
+    pub fn parse(text: &str) -> Result<Self, ServerError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::at(Scheme::Http, Place::Unix(socket(path)?)));
+        }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (read_scheme(scheme)?, rest),
             None => (Scheme::Http, text),
@@ -103,24 +127,45 @@ impl Server {
         if port == 0 || rest.ends_with(':') {
             return Err(ServerError::Port);
         }
-        Ok(Self { scheme, host: authority.host.into_owned(), port, weight })
+        Ok(Self::at(scheme, Place::Net { host: authority.host.into_owned(), port }))
     }
 
-    /// Host and port as they are dialled: `10.0.0.2:8080`, `[::1]:80`.
+    fn at(scheme: Scheme, place: Place) -> Self {
+        Self { scheme, place, weight: 1, backup: false }
+    }
+
+    /// Where it is dialled: `10.0.0.2:8080`, `[::1]:80`, `/run/app.sock`.
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match &self.place {
+            Place::Net { host, port } => format!("{host}:{port}"),
+            Place::Unix(path) => path.clone(),
+        }
     }
 
-    /// Whether it is an address rather than a name that must be resolved.
-    pub fn is_address(&self) -> bool {
-        Host::parse(&self.host).is_ok_and(|host| host.is_address())
+    /// Its name or address in the network, if it is there.
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Net { host, .. } => Some(host),
+            Place::Unix(_) => None,
+        }
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme.as_str(), self.host, self.port)
+        match &self.place {
+            Place::Net { host, port } => write!(f, "{}://{host}:{port}", self.scheme.as_str()),
+            Place::Unix(path) => write!(f, "unix:{path}"),
+        }
     }
+}
+
+/// The path of a socket; `unix:///run/x.sock` is `unix:/run/x.sock`.
+fn socket(text: &str) -> Result<String, ServerError> {
+    let path = text.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(text);
+    let is_good =
+        path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/') && path.len() <= LONGEST_SOCKET;
+    if is_good && !path.chars().any(char::is_control) { Ok(path.to_owned()) } else { Err(ServerError::Socket) }
 }
 
 fn read_scheme(text: &str) -> Result<Scheme, ServerError> {
@@ -145,21 +190,29 @@ mod tests {
             ("10.0.0.2:8080", "http://10.0.0.2:8080"),
             ("backend", "http://backend:80"),
             ("HTTP://my_container:80", "http://my_container:80"),
+            ("unix:/run/app.sock", "unix:/run/app.sock"),
+            ("unix:///run/app.sock", "unix:/run/app.sock"),
         ] {
-            assert_eq!(Server::parse(text, 1).map(|server| server.to_string()).as_deref(), Ok(url), "{text}");
+            assert_eq!(Server::parse(text).map(|server| server.to_string()).as_deref(), Ok(url), "{text}");
         }
     }
 
     #[test]
     fn a_server_that_carries_more_or_less_is_refused_with_what_to_write() {
         let path = |without: &str| ServerError::Path { without: without.into() };
+        let long = format!("unix:/{}", "x".repeat(LONGEST_SOCKET));
         for (text, error) in [
             ("http://a:1/", path("http://a:1")),
             ("http://a:1/base?x", path("http://a:1")),
             ("a:1#f", path("a:1")),
             ("http://user:pw@a", ServerError::UserInfo),
             ("ftp://a", ServerError::Scheme("ftp".into())),
-            ("unix:///run/x.sock", ServerError::Scheme("unix".into())),
+            ("unix:", ServerError::Socket),
+            ("unix:run/x.sock", ServerError::Socket),
+            ("unix://run/x.sock", ServerError::Socket),
+            ("unix:/run/", ServerError::Socket),
+            ("unix:/run/x\0y", ServerError::Socket),
+            (&long, ServerError::Socket),
             ("http://", ServerError::Host),
             ("", ServerError::Host),
             ("http://a b", ServerError::Host),
@@ -169,7 +222,7 @@ mod tests {
             ("http://[::1", ServerError::Host),
             ("http://127.0.0.256:80", ServerError::Host),
         ] {
-            assert_eq!(Server::parse(text, 1), Err(error), "{text}");
+            assert_eq!(Server::parse(text), Err(error), "{text}");
         }
         assert!(path("http://a:1").hint().starts_with("write \"http://a:1\";"));
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use routes::route::{HostHeader, Route};
-use routes::target::{Balance, HttpVersion, Original, Redirect, Respond, Target, Upstream};
+use routes::route::{ClientHeaders, HostHeader, Route};
+use routes::target::{HttpVersion, Original, Probe, Redirect, Respond, Target, Upstream};
 use routes::world::resolve;
 use serde::Serialize;
 
@@ -32,6 +32,9 @@ pub(super) fn facts(route: &Route, url: &Url, around: &Around) -> Vec<Fact> {
         }
         Target::Respond(respond) => vec![of_respond(respond)],
     };
+    if route.client_headers == ClientHeaders::None && matches!(route.target, Target::Upstream(_)) {
+        facts.push(fact("client", "its address is not told to the servers"));
+    }
     if let Some(body) = route.limits.body {
         facts.push(fact("body limit", format!("{body} bytes")));
     }
@@ -42,12 +45,22 @@ fn of_upstream(upstream: &Upstream, host: &HostHeader) -> Vec<Fact> {
     let weighted = upstream.servers.iter().any(|server| server.weight != 1);
     let server = |(index, server): (usize, &routes::target::Server)| {
         let weight = if weighted { format!(" (weight {})", server.weight) } else { String::new() };
-        fact(if index == 0 { "servers" } else { "" }, format!("{server}{weight}"))
+        let backup = if server.backup { " (backup)" } else { "" };
+        fact(if index == 0 { "servers" } else { "" }, format!("{server}{weight}{backup}"))
     };
     let mut facts: Vec<Fact> = upstream.servers.iter().enumerate().map(server).collect();
     if upstream.servers.len() > 1 {
-        let Balance::RoundRobin = upstream.balance;
-        facts.push(fact("balance", "round-robin"));
+        facts.push(fact("balance", upstream.balance.to_string()));
+    }
+    facts.push(fact("health", health(upstream)));
+    if let Some(eject) = &upstream.eject.filter(|_| upstream.servers.len() > 1) {
+        let value = format!("after {} failures in a row, for {:?} and longer each time", eject.after, eject.time);
+        facts.push(fact("eject", value));
+    }
+    if upstream.servers.len() > 1 {
+        let on: Vec<_> = upstream.retries.on.iter().map(|on| on.as_str()).collect();
+        let on = if on.is_empty() || upstream.retries.attempts == 0 { "never".to_owned() } else { on.join(", ") };
+        facts.push(fact("retries", format!("{on}; at most {} more", upstream.retries.attempts)));
     }
     facts.push(fact("http", http(upstream.http)));
     let timeouts = &upstream.timeouts;
@@ -65,6 +78,22 @@ fn of_upstream(upstream: &Upstream, host: &HostHeader) -> Vec<Fact> {
         facts.push(fact("tls", "the certificate of the server is NOT verified"));
     }
     facts
+}
+
+/// What checks have to say about the servers.
+fn health(upstream: &Upstream) -> String {
+    let Some(health) = &upstream.health else { return "judged by requests alone".to_owned() };
+    let asked = match &health.probe {
+        Probe::Connect => "a connection".to_owned(),
+        Probe::Get { path, status } => format!("GET {path} answered with {status}"),
+    };
+    let (every, timeout) = (health.every, health.timeout);
+    let slow = upstream.slow_start;
+    let slow = if slow.is_zero() { String::new() } else { format!(", then with a share that grows for {slow:?}") };
+    format!(
+        "{asked} every {every:?} within {timeout:?}; down after {}, up after {}{slow}; when all are down, 503 without a try",
+        health.down_after, health.up_after
+    )
 }
 
 fn of_redirect(redirect: &Redirect, url: &Url) -> Fact {

@@ -3,7 +3,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
-use crate::conn::control::Control;
 use crate::conn::h1_head::HeadLimits;
 use crate::conn::h2_guard::{H2Fault, H2Limits};
 use crate::conn::pace::PaceFault;
@@ -18,23 +17,9 @@ impl Refuse for Words {
     fn note(&self, _: &ConnFacts, _: StreamFault) {}
 }
 
-fn facts() -> Arc<ConnFacts> {
-    let any = ([127, 0, 0, 1], 0).into();
-    Arc::new(ConnFacts {
-        id: 1,
-        entrypoint: "http".into(),
-        client: any,
-        peer: any,
-        local: any,
-        trusted_peer: false,
-        tls: None,
-        control: Control::default(),
-    })
-}
-
 fn pair(guard: Guard) -> (EdgeStream<DuplexStream>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(1024);
-    (EdgeStream::new(ours, facts(), guard, StreamLimits::default()), theirs)
+    (EdgeStream::new(ours, ConnFacts::of_a_test(1), guard, StreamLimits::default()), theirs)
 }
 
 fn h1() -> (EdgeStream<DuplexStream>, DuplexStream) {

@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::*;
-use crate::conn::control::Control;
 use crate::conn::h2_guard::{H2Guard, H2Limits};
 use crate::conn::stream::{Guard, StreamLimits};
 
@@ -45,17 +44,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 async fn serve_h2(server: TcpStream, tasks: Tasks) {
-    let any = ([127, 0, 0, 1], 0).into();
-    let conn = Arc::new(ConnFacts {
-        id: 1,
-        entrypoint: "https".into(),
-        client: any,
-        peer: any,
-        local: any,
-        trusted_peer: false,
-        tls: None,
-        control: Control::default(),
-    });
+    let conn = ConnFacts::of_a_test(1);
     let limits = ServeLimits {
         first_request: Duration::from_secs(10),
         keepalive: Duration::from_secs(75),

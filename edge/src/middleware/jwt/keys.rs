@@ -22,7 +22,7 @@ pub(super) enum Source {
     /// In a file.
     File(HotFile<Keys>),
     /// At an address.
-    Url(Published),
+    Url(Box<Published>),
 }
 
 /// Keys that somebody publishes.

@@ -1,6 +1,7 @@
 //! What happens to a request and to the servers behind its route.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::telemetry::metrics::Metrics;
@@ -40,14 +41,14 @@ impl RequestRefused<'_> {
 }
 
 /// A server behind a route could not be reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct UpstreamConnectFailed<'a> {
     /// Name of the route.
     pub route: &'a str,
     /// The server as configured.
     pub upstream: &'a str,
     /// The address that was tried.
-    pub address: SocketAddr,
+    pub address: &'a dyn Display,
     /// What went wrong.
     pub error: &'a str,
 }

@@ -83,9 +83,13 @@ families! {
     HANDSHAKE_DURATION = Kind::Histogram(HANDSHAKE_SECONDS), "edge_tls_handshake_seconds" []
         "Time from the first byte of a TLS handshake to its end, where it succeeded.";
     UPSTREAM_UP = Kind::Gauge, "edge_upstream_up" ["route" "upstream"]
-        "1 if the last try to reach the server succeeded, else 0.";
+        "1 if the server is up by its health checks or, without them, if the last try to reach it succeeded; else 0.";
     UPSTREAM_REQUESTS = Kind::Counter, "edge_upstream_requests_total" ["route" "upstream" "result"]
         "Tries to have a server answer, by how they ended.";
+    UPSTREAM_CHECKS = Kind::Counter, "edge_upstream_checks_total" ["route" "upstream" "result"]
+        "Health checks of a server: ok or failed.";
+    UPSTREAM_EJECTIONS = Kind::Counter, "edge_upstream_ejections_total" ["route" "upstream"]
+        "How often a server was left alone for a while because its requests failed.";
     RETRIES = Kind::Counter, "edge_retries_total" ["route" "reason"]
         "Tries after the first of a request, by why the one before failed.";
     DNS_LOOKUPS = Kind::Counter, "edge_dns_lookups_total" ["result"]
@@ -100,6 +104,8 @@ families! {
         "Unix time of the last failed order of a name; gone once one succeeds.";
     MIDDLEWARE_LAST_GOOD = Kind::Gauge, "edge_middleware_last_good" ["route" "middleware"]
         "1 while a middleware works with the users, tokens or keys it had, as those that are there now cannot be used; else 0.";
+    LOGINS = Kind::Counter, "edge_logins_total" ["route" "result"]
+        "Logins at a provider and what they left: started, done, failed, forbidden, bad_session, bad_token, unavailable, refreshed, ended, logged_out.";
     ROUTES = Kind::Gauge, "edge_routes" ["state"]
         "Routes by state: live, kept (an older version serves because the new one has a fault), rejected.";
     CONFIG_GENERATION = Kind::Gauge, "edge_config_generation" []

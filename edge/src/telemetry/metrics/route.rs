@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
+use crate::telemetry::logins::LoginMetrics;
 use crate::telemetry::provider::Provider;
 use crate::telemetry::refusal::Refusal;
 
@@ -26,8 +27,11 @@ pub(super) struct RouteFamilies {
     upstream_duration: HistogramVec,
     upstream_up: IntGaugeVec,
     upstream_requests: IntCounterVec,
+    upstream_checks: IntCounterVec,
+    upstream_ejections: IntCounterVec,
     retries: IntCounterVec,
     last_good: IntGaugeVec,
+    logins: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -42,8 +46,11 @@ impl RouteFamilies {
             upstream_duration: histogram(&f::UPSTREAM_DURATION, registry),
             upstream_up: gauge(&f::UPSTREAM_UP, registry),
             upstream_requests: counter(&f::UPSTREAM_REQUESTS, registry),
+            upstream_checks: counter(&f::UPSTREAM_CHECKS, registry),
+            upstream_ejections: counter(&f::UPSTREAM_EJECTIONS, registry),
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
+            logins: counter(&f::LOGINS, registry),
         }
     }
 
@@ -63,6 +70,7 @@ impl RouteFamilies {
         forget(&self.response_bytes, &f::RESPONSE_BYTES, gone);
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
+        forget(&self.logins, &f::LOGINS, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -72,6 +80,8 @@ impl RouteFamilies {
         forget(&self.upstream_duration, &f::UPSTREAM_DURATION, gone);
         forget(&self.upstream_up, &f::UPSTREAM_UP, gone);
         forget(&self.upstream_requests, &f::UPSTREAM_REQUESTS, gone);
+        forget(&self.upstream_checks, &f::UPSTREAM_CHECKS, gone);
+        forget(&self.upstream_ejections, &f::UPSTREAM_EJECTIONS, gone);
     }
 }
 
@@ -129,6 +139,10 @@ pub enum Retry {
     ConnectFailed,
     /// A connection that was kept open turned out to be closed.
     StaleConnection,
+    /// The connection broke before there was an answer.
+    Broken,
+    /// The answer was 502, 503 or 504.
+    Unavailable,
 }
 
 impl Retry {
@@ -137,6 +151,8 @@ impl Retry {
         match self {
             Self::ConnectFailed => "connect_failed",
             Self::StaleConnection => "stale_connection",
+            Self::Broken => "broken",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -184,6 +200,11 @@ impl RouteMetrics {
     pub fn last_good(&self, middleware: &str) -> LastGood {
         let gauge = self.shared.families.last_good.with_label_values(&[self.name(), middleware]);
         LastGood::new(self.name(), middleware, gauge)
+    }
+
+    /// What this route counts of logins at a provider.
+    pub fn logins(&self) -> LoginMetrics {
+        LoginMetrics::new(self.name(), self.shared.families.logins.clone())
     }
 
     /// The server that checks logins for a middleware of this route.
@@ -255,6 +276,8 @@ pub enum Outcome {
     Broken,
     /// The client left before there was an answer.
     ClientClosed,
+    /// The edge ended the request itself, as for a body that is too large.
+    GivenUp,
 }
 
 impl Outcome {
@@ -267,6 +290,7 @@ impl Outcome {
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
             Self::ClientClosed => "client_closed",
+            Self::GivenUp => "given_up",
         }
     }
 
@@ -275,7 +299,16 @@ impl Outcome {
         match self {
             Self::Answered => Some(true),
             Self::ConnectFailed | Self::TlsFailed => Some(false),
-            Self::TimedOut | Self::Broken | Self::ClientClosed => None,
+            Self::TimedOut | Self::Broken | Self::ClientClosed | Self::GivenUp => None,
+        }
+    }
+
+    /// Whether the server did its work; `None` where the outcome does not tell.
+    pub const fn well(self) -> Option<bool> {
+        match self {
+            Self::Answered => Some(true),
+            Self::ConnectFailed | Self::TlsFailed | Self::TimedOut | Self::Broken => Some(false),
+            Self::ClientClosed | Self::GivenUp => None,
         }
     }
 }
@@ -302,18 +335,37 @@ impl UpstreamMetrics {
         if let Some(seconds) = seconds {
             series.duration.observe(seconds);
         }
-        if let Some(reached) = outcome.reached() {
-            series.up.set(reached.into());
-        }
         match outcome {
             Outcome::Answered => series.answered.inc(),
             _ => self.requests(outcome).inc(),
         }
     }
 
+    /// Tells whether the server is up.
+    pub fn set_up(&self, up: bool) {
+        self.series().up.set(up.into());
+    }
+
+    /// Counts one health check.
+    pub fn checked(&self, good: bool) {
+        let result = if good { "ok" } else { "failed" };
+        let checks = &self.route.shared.families.upstream_checks;
+        checks.with_label_values(&[self.route.name(), &self.server, result]).inc();
+    }
+
+    pub(in crate::telemetry) fn ejected(&self) {
+        let ejections = &self.route.shared.families.upstream_ejections;
+        ejections.with_label_values(&[self.route.name(), &self.server]).inc();
+    }
+
     /// The server, as in the label.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The route, as in the label.
+    pub fn route(&self) -> &str {
+        self.route.name()
     }
 
     fn requests(&self, outcome: Outcome) -> IntCounter {

@@ -68,11 +68,15 @@ fn a_route_without_requests_has_no_series_and_a_forgotten_one_neither() {
     for route in [&blog, &shop] {
         route.served(&served("GET", 200));
         route.retried(Retry::ConnectFailed);
-        route.upstream("http://a").tried(Outcome::Answered, Some(0.1));
+        let server = route.upstream("http://a");
+        server.tried(Outcome::Answered, Some(0.1));
+        server.set_up(true);
+        server.checked(true);
+        server.ejected();
         metrics.refused(route.name(), Refusal::NoUpstream);
     }
     metrics.refused("", Refusal::UnknownHost);
-    metrics.forget_route("blog");
+    metrics.retain_routes(|route| route != "blog");
     let page = metrics.render();
     assert!(!page.contains("idle") && !page.contains("blog"), "{page}");
     assert!(page.contains(r#"edge_upstream_up{route="shop",upstream="http://a"} 1"#));
@@ -85,12 +89,14 @@ fn a_route_without_requests_has_no_series_and_a_forgotten_one_neither() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_down_until_it_answers() {
+fn whether_a_server_is_up_is_told_by_those_who_know() {
     let metrics = metrics();
     let server = metrics.route("blog").upstream("http://a:1");
     let up = |n: u8| format!("edge_upstream_up{{route=\"blog\",upstream=\"http://a:1\"}} {n}");
     server.tried(Outcome::ConnectFailed, None);
+    server.set_up(false);
     assert!(metrics.render().contains(&up(0)));
+    server.set_up(true);
     server.tried(Outcome::Answered, Some(0.2));
     server.tried(Outcome::TimedOut, None);
     let page = metrics.render();
@@ -117,7 +123,11 @@ fn promtool_finds_nothing_to_complain_about() {
     let route = metrics.route("ro\"ute\\\n");
     route.served(&served("GET", 200));
     route.retried(Retry::StaleConnection);
-    route.upstream("http://a").tried(Outcome::Broken, Some(0.1));
+    let server = route.upstream("http://a");
+    server.tried(Outcome::Broken, Some(0.1));
+    server.checked(false);
+    server.ejected();
+    let _kept = route.last_good("team");
     metrics.refused("", Refusal::NoRoute);
     let other = metrics.other();
     for vec in [&other.connections_open, &other.renew_at, &other.routes] {

@@ -15,14 +15,14 @@ fn server(url: &str) -> Server {
         "h2c" => Scheme::H2c,
         _ => Scheme::Http,
     };
-    Server { scheme, host: host.into(), port: port.parse().expect("a port"), weight: 1 }
+    Server::net(scheme, host.into(), port.parse().expect("a port"))
 }
 
 fn peer(url: &str, http: Http, tls: &Tls) -> HttpPeer {
     let profile = Profile::load(tls).expect("good files");
     let template = Template::new(&server(url), http, Timeouts::default(), Some(&profile));
     let address = SocketAddr::from(([127, 0, 0, 1], 8443));
-    template.map(|template| template.peer(address)).expect("good settings")
+    template.map(|template| template.peer(&address.into())).expect("good settings")
 }
 
 #[test]
@@ -148,4 +148,20 @@ fn only_the_group_key_tells_authorities_apart() {
         peer.reuse_hash()
     };
     assert_eq!(hash(&one.tls), hash(&two.tls));
+}
+
+#[test]
+fn a_socket_shares_no_connection_with_another_socket_or_another_http() {
+    use std::path::PathBuf;
+
+    use crate::upstream::address::Address;
+    let hash = |path: &str, http| {
+        let place = Place::Unix(path.into());
+        let server = Server { scheme: Scheme::Http, place, weight: 1, backup: false };
+        let template = Template::new(&server, http, Timeouts::default(), None).expect("good settings");
+        template.peer(&Address::from(&PathBuf::from(path))).reuse_hash()
+    };
+    assert_eq!(hash("/run/a.sock", Http::Auto), hash("/run/a.sock", Http::One));
+    assert_ne!(hash("/run/a.sock", Http::Auto), hash("/run/a.sock", Http::H2c));
+    assert_ne!(hash("/run/a.sock", Http::Auto), hash("/run/b.sock", Http::Auto));
 }

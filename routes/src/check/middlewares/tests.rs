@@ -59,32 +59,36 @@ fn what_needs_one_reading_of_the_path_does_not_go_with_raw() {
 
 #[test]
 fn a_preset_is_the_default_of_every_key_and_the_route_wins() {
-    let text = "[[route]]\nhost = \"m.example\"\npreset = \"mlflow\"\n[route.upstream]\nservers = \"http://b\"\n\
-        timeouts = { idle = \"7s\" }\n";
+    let text = "[[route]]\nhost = \"m.example\"\npreset = \"open-webui\"\n[route.upstream]\nservers = \"http://b\"\n\
+        timeouts = { idle = \"7s\" }\nhealth = false\n";
     let checked = check_files(&[("a.toml", text)]);
     let applied = checked.routes[0].preset.as_ref().expect("a preset");
     let setting = |key: &str| applied.settings.iter().find(|setting| setting.key == key).expect(key);
     let idle = setting("upstream.timeouts.idle");
     assert_eq!((idle.value.as_str(), idle.from), ("\"7s\"", From::Route));
     let first_byte = setting("upstream.timeouts.first_byte");
-    assert_eq!((first_byte.value.as_str(), first_byte.from), ("\"120s\"", From::Preset));
+    assert_eq!((first_byte.value.as_str(), first_byte.from), ("\"600s\"", From::Preset));
     assert!(applied.tell.iter().any(|say| say.contains("m.example")), "{:?}", applied.tell);
+    let health = setting("upstream.health");
+    assert_eq!((health.value.as_str(), health.from), ("false", From::Route));
     let crate::target::Target::Upstream(upstream) = &checked.routes[0].target else { panic!("servers were written") };
     let seconds = |time: Option<std::time::Duration>| time.expect("a limit").as_secs();
-    assert_eq!((seconds(upstream.timeouts.first_byte), seconds(upstream.timeouts.idle)), (120, 7));
+    assert_eq!((seconds(upstream.timeouts.first_byte), seconds(upstream.timeouts.idle)), (600, 7));
 }
 
 #[test]
 fn a_short_upstream_lies_over_the_table_of_its_preset() {
-    let checked = check_files(&[("a.toml", &route("preset = \"mlflow\""))]);
+    let checked = check_files(&[("a.toml", &route("preset = \"open-webui\""))]);
     let crate::target::Target::Upstream(upstream) = &checked.routes[0].target else { panic!("a server was written") };
-    assert_eq!(upstream.timeouts.first_byte.expect("a limit").as_secs(), 120);
+    assert_eq!(upstream.timeouts.first_byte.expect("a limit").as_secs(), 600);
 }
 
 #[test]
 fn every_preset_says_what_it_is() {
+    assert!(Preset::all().is_sorted_by_key(|preset| preset.name));
     for preset in Preset::all() {
         assert!(!preset.title().is_empty() && preset.about().ends_with('.'), "{}", preset.name);
         assert!(preset.route().is_some(), "{}", preset.name);
+        assert!(preset.sample().contains(&format!("preset = \"{}\"", preset.name)), "{}", preset.sample());
     }
 }

@@ -1,0 +1,111 @@
+//! Active health checks: one task for each server of a pool that wants them, ended when the pool is dropped.
+//!
+//! They run on the control side, so that a busy data side does not make servers look ill. What comes of an answer is
+//! decided by the pool.
+
+mod probe;
+mod tally;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::address::Address;
+use super::settings::Health;
+use crate::tasks::Tasks;
+use pingora::upstreams::peer::HttpPeer;
+
+pub(super) use tally::{Change, Tally};
+
+/// Checks under way at once, over all routes.
+const AT_ONCE: usize = 64;
+
+/// What checks are made with. Clones are the same.
+#[derive(Clone)]
+pub struct Checks {
+    connector: Arc<Connector>,
+    tasks: Tasks,
+    at_once: Arc<Semaphore>,
+}
+
+impl Checks {
+    /// Connections are made as `conf` says, by tasks of `tasks`. Blocks on the file of authorities.
+    pub fn new(conf: &ServerConf, tasks: Tasks) -> Self {
+        let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(conf))));
+        Self { connector, tasks, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Asks the places of `patient` again and again, until it is gone or `gone` is cancelled.
+    pub(super) fn start(&self, name: String, health: Health, patient: impl Patient, gone: CancellationToken) {
+        let checks = self.clone();
+        self.tasks.spawn(name, |stop| async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = gone.cancelled() => {}
+                () = checks.watch(&health, &patient) => {}
+            }
+            // Whoever is not asked any more counts as up.
+            patient.unwatched();
+        });
+    }
+
+    async fn watch(&self, health: &Health, patient: &impl Patient) {
+        // All servers of a load would be asked in the same moment.
+        tokio::time::sleep(health.every.min(SPREAD).mul_f64(chance())).await;
+        while let Some((own_host, places)) = patient.places() {
+            for (address, peer) in places {
+                let Ok(_place) = self.at_once.acquire().await else { return };
+                let asked = probe::ask(&self.connector, (&address, &peer), &own_host, &health.probe, health.timeout);
+                let answer = asked.await.map_err(|why| why.to_string());
+                patient.answered(&address, answer);
+            }
+            tokio::time::sleep(jittered(health.every, chance())).await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Checks {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Checks").finish_non_exhaustive()
+    }
+}
+
+/// One server that is asked.
+pub(super) trait Patient: Send + Sync + 'static {
+    /// The server's own host, and its addresses as of now with the way to connect; `None` when it is gone.
+    fn places(&self) -> Option<(String, Vec<(Address, HttpPeer)>)>;
+    /// How an address answered, or why it did not.
+    fn answered(&self, address: &Address, answer: Result<(), String>);
+    /// Nobody asks any more.
+    fn unwatched(&self);
+}
+
+/// The longest time before the first check.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// A tenth more or less; `chance` is in 0..1.
+fn jittered(every: Duration, chance: f64) -> Duration {
+    every.mul_f64(0.9 + 0.2 * chance)
+}
+
+fn chance() -> f64 {
+    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_spread_by_a_tenth() {
+        let every = Duration::from_secs(10);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| jittered(every, chance).as_millis()), [9_000, 10_000, 11_000]);
+        assert!((0..100).map(|_| chance()).all(|chance| (0.0..1.0).contains(&chance)));
+    }
+}

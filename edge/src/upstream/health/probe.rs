@@ -1,0 +1,110 @@
+//! Asks one address once whether it is well, as requests would: same TLS, same version of HTTP.
+
+use std::time::Duration;
+
+use http::{Uri, Version};
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::upstream::address::Address;
+use crate::upstream::settings::Probe;
+
+/// Why a server is not well.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwell {
+    /// It took no connection.
+    #[error("no connection: {0}")]
+    Connect(#[from] std::io::Error),
+    /// The exchange failed on the way.
+    #[error("{}", told(.0))]
+    Exchange(#[from] Box<pingora::Error>),
+    /// It answered with a status that is not good.
+    #[error("it answered {0}")]
+    Status(u16),
+    /// There was no whole answer in time.
+    #[error("no answer within {0:?}")]
+    Late(Duration),
+    /// The check cannot be written as a request.
+    #[error("the check is no valid request: {0}")]
+    Request(#[from] http::Error),
+}
+
+/// The engine's error; where the system refused something, only that.
+fn told(error: &pingora::Error) -> String {
+    match error.root_cause().downcast_ref::<std::io::Error>() {
+        Some(system) if system.raw_os_error().is_some() => system.to_string(),
+        _ => error.to_string().trim().to_owned(),
+    }
+}
+
+/// Bytes of a body that are read, so that a server which writes no more does not see a reset.
+const POLITE: usize = 64 * 1024;
+
+/// Asks within `limit`.
+pub(super) async fn ask(
+    connector: &Connector,
+    place: (&Address, &HttpPeer),
+    own_host: &str,
+    probe: &Probe,
+    limit: Duration,
+) -> Result<(), Unwell> {
+    let (address, peer) = place;
+    let asked = async {
+        match probe {
+            Probe::Connect => connect(address).await,
+            Probe::Get { path, host, status } => {
+                let got = get(connector, peer, host.as_deref().unwrap_or(own_host), path).await?;
+                let good = status.iter().any(|(from, to)| (*from..=*to).contains(&got));
+                if good { Ok(()) } else { Err(Unwell::Status(got)) }
+            }
+        }
+    };
+    tokio::time::timeout(limit, asked).await.map_err(|_| Unwell::Late(limit))?
+}
+
+async fn connect(address: &Address) -> Result<(), Unwell> {
+    match address {
+        Address::Inet(address) => drop(TcpStream::connect(address).await?),
+        Address::Unix(path) => drop(UnixStream::connect(path).await?),
+    }
+    Ok(())
+}
+
+async fn get(connector: &Connector, peer: &HttpPeer, host: &str, path: &str) -> Result<u16, Unwell> {
+    let mut peer = peer.clone();
+    // A connection with room for more would be kept for the next check, which is to see whether one can be made.
+    peer.options.max_h2_streams = 1;
+    let (mut session, _) = connector.get_http_session(&peer).await?;
+    let mut head = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
+    head.insert_header("User-Agent", "edge-health-check")?;
+    head.insert_header("Accept", "*/*")?;
+    if matches!(session, HttpSession::H2(_)) {
+        let scheme = if peer.is_tls() { "https" } else { "http" };
+        head.set_uri(Uri::builder().scheme(scheme).authority(host).path_and_query(path).build()?);
+        head.set_version(Version::HTTP_2);
+    } else {
+        head.insert_header("Host", host)?;
+        head.insert_header("Connection", "close")?;
+    }
+    session.write_request_header(Box::new(head)).await?;
+    session.finish_request_body().await?;
+    let status = loop {
+        session.read_response_header().await?;
+        match session.response_header().map(|head| head.status) {
+            Some(status) if status.is_informational() => {}
+            Some(status) => break status.as_u16(),
+            None => break 0,
+        }
+    };
+    let mut read = 0;
+    while read < POLITE
+        && let Ok(Some(piece)) = session.read_response_body().await
+    {
+        read += piece.len();
+    }
+    session.shutdown().await;
+    Ok(status)
+}

@@ -1,0 +1,128 @@
+//! MinIO behind the edge, used by boto3 and awscli. S3 signs the name, the path, the query and the body that it is asked
+//! for, so that whatever a proxy changes is a 403: what these tests need is nothing less than every byte.
+
+mod support {
+    pub(crate) mod clients;
+    pub(crate) mod curl;
+    pub(crate) mod edge;
+    pub(crate) mod minio;
+    pub(crate) mod process;
+}
+
+use std::fs;
+use std::process::Command;
+
+use support::clients::{client, script};
+use support::edge::TestEdge;
+use support::minio::{KEY, Minio, SECRET};
+use support::process::run;
+
+struct Stage {
+    edge: TestEdge,
+    _minio: Minio,
+}
+
+impl Stage {
+    #[track_caller]
+    fn new() -> Self {
+        let minio = Minio::start("s3.test");
+        let url = &minio.url;
+        let route = format!(
+            "[[route]]\nname = \"s3\"\nhost = [\"s3.test\", \"*.s3.test\"]\nupstream = \"{url}\"\n\
+             [[route]]\nname = \"other\"\nhost = \"other.test\"\nupstream = \"{url}\"\n\
+             [[route]]\nhost = \"rewritten.test\"\nhost_header = \"upstream\"\nupstream = \"{url}\"\n"
+        );
+        Self { edge: TestEdge::with_routes(&[("s3.toml", &route)]), _minio: minio }
+    }
+
+    fn port(&self) -> u16 {
+        self.edge.address("https").port()
+    }
+
+    /// `awscli`, with the account of the server.
+    #[track_caller]
+    fn aws(&self, args: &[&str]) -> String {
+        let mut aws: Command = client(&self.edge, "aws");
+        aws.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "us-east-1");
+        aws.env("AWS_EC2_METADATA_DISABLED", "true")
+            .arg("--endpoint-url")
+            .arg(format!("https://s3.test:{}", self.port()));
+        run(aws.args(args)).success()
+    }
+}
+
+/// Runs a part of `clients/s3.py` on a fresh server.
+#[track_caller]
+fn boto3(part: &str) -> Stage {
+    let stage = Stage::new();
+    run(script(&stage.edge, "s3.py").arg(part).arg(stage.port().to_string())).success();
+    stage
+}
+
+/// Requirement: Host is kept, with its port.
+#[test]
+fn objects_come_and_go_by_path_and_by_name_of_the_bucket() {
+    boto3("objects");
+}
+
+/// Requirement: raw path and query are passed through.
+#[test]
+fn keys_may_have_any_sign() {
+    boto3("keys");
+}
+
+/// Requirement: Host is kept; what is signed for one name is worth nothing at another.
+#[test]
+fn wrong_secrets_and_other_names_are_refused_by_the_server() {
+    boto3("refused");
+}
+
+/// Requirement: raw path and query are passed through, and Host is kept.
+#[test]
+fn presigned_addresses_work_for_the_name_that_they_are_signed_for() {
+    boto3("presigned");
+}
+
+/// Requirement: unlimited streaming request bodies, no buffering, byte for byte.
+#[test]
+fn bodies_whose_chunks_are_signed_pass_unchanged() {
+    boto3("chunk_signed");
+}
+
+/// Requirement: unlimited streaming request bodies; ranges and their answers pass.
+#[test]
+fn a_file_of_24_mib_goes_up_in_parts_and_comes_back() {
+    let stage = boto3("multipart");
+    let sent = stage.edge.metric_sum("edge_request_bytes_total", &["route=\"s3\""]);
+    assert!(sent >= 48e6, "it went through the edge: {sent}");
+}
+
+/// Requirement: `Expect: 100-continue` is relayed end to end.
+#[test]
+fn the_server_says_whether_a_body_is_wanted() {
+    boto3("expect");
+}
+
+/// Requirement: raw path and query, Host and streaming bodies, as awscli needs them.
+#[test]
+fn awscli_copies_lists_and_mirrors() {
+    let stage = Stage::new();
+    let here = |name: &str| stage.edge.path(name).display().to_string();
+    fs::create_dir_all(here("tree/a b/ü")).expect("the folder is ours");
+    let big = vec![7; 20 << 20];
+    fs::write(here("tree/big"), &big).expect("the folder is ours");
+    for number in 0..20 {
+        fs::write(here(&format!("tree/a b/ü/{number}+")), number.to_string()).expect("the folder is ours");
+    }
+    stage.aws(&["s3", "mb", "s3://tree"]);
+    stage.aws(&["s3", "sync", "--no-progress", &here("tree"), "s3://tree/x"]);
+    let listed = stage.aws(&["s3", "ls", "--recursive", "s3://tree"]);
+    assert_eq!(listed.lines().count(), 21, "{listed}");
+    stage.aws(&["s3", "sync", "--no-progress", "s3://tree/x", &here("back")]);
+    assert!(fs::read(here("back/big")).expect("it came back") == big);
+    assert_eq!(fs::read_to_string(here("back/a b/ü/17+")).expect("it came back"), "17");
+    let url = stage.aws(&["s3", "presign", "s3://tree/x/a b/ü/3+"]);
+    assert_eq!(stage.edge.https(url.trim(), &["--path-as-is"]).text(), "3");
+    let twice = stage.aws(&["s3", "sync", "--no-progress", &here("tree"), "s3://tree/x"]);
+    assert_eq!(twice, "", "nothing has changed");
+}
