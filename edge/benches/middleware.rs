@@ -24,6 +24,17 @@ type Row = (&'static str, &'static str, fn() -> String);
 const ROWS: &[Row] = &[
     ("headers", "request = { set = { x-a = \"1\" } }, response = { remove = \"server\" }", nobody),
     ("strip-prefix", "prefix = \"/app\"", nobody),
+    ("add-prefix", "prefix = \"/repository\"", nobody),
+    ("rewrite", "from = \"^/app/(?<rest>.*)$\", to = \"/{rest}\"", nobody),
+    ("realm", "hosts = [\"gitea.internal\"]", nobody),
+    ("cookies", "secure = true", nobody),
+    ("origin", "same = \"http://localhost:5000\"", nobody),
+    ("cors", "origins = [\"https://app.example.com\"]", nobody),
+    ("compress", "min = \"1KiB\"", nobody),
+    ("rate", "rate = \"1000000000/s\"", nobody),
+    ("concurrency", "limit = 4", nobody),
+    ("body-limit", "max = \"64KiB\"", nobody),
+    ("min-rate", "rate = \"10KiB/s\"", nobody),
     ("deny-path", "paths = [\"/minio/admin\", \"/metrics\"]", nobody),
     ("ip", "allow = [\"10.0.0.0/8\", \"192.0.2.0/24\"], deny = \"10.6.6.0/24\"", nobody),
     ("basic-auth", "users_file = \"users\", user_header = \"x-user\"", basic),
@@ -45,6 +56,10 @@ fn main() {
         let step = made(folder.path(), kind, settings);
         println!("{kind:16} {:>12.0}", per_request(&runtime, &[step], &login()) - bare);
     }
+    let several = ["headers", "rate", "ip"];
+    let steps: Vec<_> = ROWS.iter().filter(|row| several.contains(&row.0)).collect();
+    let steps: Vec<_> = steps.iter().map(|(kind, settings, _)| made(folder.path(), kind, settings)).collect();
+    println!("{:16} {:>12.0}", several.join("+"), per_request(&runtime, &steps, &nobody()) - bare);
 }
 
 fn nobody() -> String {
