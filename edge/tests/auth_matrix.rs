@@ -246,6 +246,7 @@ impl Turn<'_> {
     }
 }
 
+/// Requirement: address list and path deny list, on this and every other turn of the protocol.
 #[test]
 fn http1() {
     let matrix = Matrix::start();

@@ -35,6 +35,7 @@ fn line(user: &str, password: &str) -> String {
 const BASIC: &str = "use = [\"team\"]\n[middleware.team]\nkind = \"basic-auth\"\nusers_file = \"users\"\n\
                      user_header = \"X-Remote-User\"";
 
+/// Requirement: logins by password.
 #[test]
 fn a_person_logs_in_and_the_server_and_the_log_know_who() {
     let backend = Backend::echo();
@@ -99,6 +100,7 @@ fn who_guesses_is_braked() {
     assert_eq!(backend.requests(), 0);
 }
 
+/// Requirement: logins by token.
 #[test]
 fn a_new_token_of_the_command_line_is_good_within_a_second() {
     let backend = Backend::echo();
@@ -129,6 +131,7 @@ fn a_new_token_of_the_command_line_is_good_within_a_second() {
     }
 }
 
+/// Requirement: logins by another server.
 #[test]
 fn another_server_decides_and_without_it_nobody_passes() {
     let backend = Backend::echo();
