@@ -25,6 +25,7 @@ type Row = (&'static str, &'static str, fn() -> String);
 const ROWS: &[Row] = &[
     ("headers", "request = { set = { x-a = \"1\" } }, response = { remove = \"server\" }", nobody),
     ("strip-prefix", "prefix = \"/app\"", nobody),
+    ("add-prefix", "prefix = \"/repository\"", nobody),
     ("deny-path", "paths = [\"/minio/admin\", \"/metrics\"]", nobody),
     ("ip", "allow = [\"10.0.0.0/8\", \"192.0.2.0/24\"], deny = \"10.6.6.0/24\"", nobody),
     ("rate", "rate = \"1000000000/s\"", nobody),

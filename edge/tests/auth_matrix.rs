@@ -54,6 +54,14 @@ fn cases(provider: &str) -> Vec<Case> {
             format!("Authorization: Bearer {}", signed()),
             401,
         ),
+        case(
+            "oidc",
+            format!(
+                "issuer = \"{provider}\"\nclient_id = \"edge\"\nclient_secret = \"secret\"\nbearer = true\naudience = \"models\""
+            ),
+            format!("Authorization: Bearer {}", of_provider(provider)),
+            401,
+        ),
         case("forward-auth", format!("url = \"{provider}/verify\""), "Cookie: session=good".to_owned(), 401),
         case("ip", "allow = \"203.0.113.0/24\"".to_owned(), "X-Forwarded-For: 203.0.113.9".to_owned(), 403),
         Case {
@@ -67,10 +75,41 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A token for the next hour.
 fn signed() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    let claims = serde_json::json!({ "sub": "ann", "aud": "models", "exp": now + 3600 });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims("https://issuer.test"), &key).expect("a token")
+}
+
+fn claims(issuer: &str) -> serde_json::Value {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    serde_json::json!({ "iss": issuer, "sub": "ann", "preferred_username": "ann", "aud": "models", "exp": now + 3600 })
+}
+
+/// The key of the provider.
+fn key() -> &'static rcgen::KeyPair {
+    static KEY: OnceLock<rcgen::KeyPair> = OnceLock::new();
+    KEY.get_or_init(|| rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key"))
+}
+
+/// A token of the provider for the next hour.
+fn of_provider(issuer: &str) -> String {
+    let key = jsonwebtoken::EncodingKey::from_ec_der(&key().serialize_der());
+    jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256), &claims(issuer), &key)
+        .expect("a token")
+}
+
+/// What the provider publishes.
+fn published(path: &str, host: &str) -> String {
+    let base = format!("http://{host}");
+    if path == "/keys" {
+        let point = key().public_key_raw();
+        let [x, y] = [&point[1..33], &point[33..]].map(|half| data_encoding::BASE64URL_NOPAD.encode(half));
+        return serde_json::json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "x": x, "y": y }] })
+            .to_string();
+    }
+    let address = |path: &str| format!("{base}/{path}");
+    serde_json::json!({ "issuer": base, "authorization_endpoint": address("authorize"), "token_endpoint": address("token"),
+        "jwks_uri": address("keys") })
+    .to_string()
 }
 
 /// The edge with a route for each case, the server behind them all, and the one that knows sessions.
@@ -84,6 +123,10 @@ struct Matrix {
 impl Matrix {
     fn start() -> Self {
         let provider = Backend::start(|exchange| {
+            if exchange.target() != "/verify" {
+                let text = published(exchange.target(), exchange.header("host").unwrap_or_default());
+                return exchange.answer("200 OK", &[("content-type", "application/json")], text.as_bytes());
+            }
             let is_known = exchange.header("cookie") == Some("session=good");
             let status = if is_known { "200 OK" } else { "401 Unauthorized" };
             exchange.answer(status, &[], b"")
@@ -224,11 +267,20 @@ fn http1() {
 
 #[test]
 fn http1_in_clear() {
-    Matrix::start().each("clear", |turn| {
+    let mut matrix = Matrix::start();
+    let ask = |turn: &Turn<'_>| {
         let mut wire = Wire::http(turn.edge);
         wire.send(turn.head("GET", "") + "\r\n");
         wire.answer().status
-    });
+    };
+    // A session is for HTTPS alone, so nobody passes here.
+    let case = matrix.cases.iter().find(|case| case.kind == "oidc").expect("a case");
+    for passes in [false, true] {
+        assert_eq!(ask(&Turn { edge: &matrix.edge, case, passes, mark: "clear-oidc" }), 403);
+    }
+    assert!(!matrix.heard("clear-oidc"));
+    matrix.cases.retain(|case| case.kind != "oidc");
+    matrix.each("clear", ask);
 }
 
 #[test]
