@@ -66,7 +66,8 @@ impl<'a> Project<'a> {
 #[test]
 fn data_goes_to_s3_and_comes_back() {
     let minio = Minio::start("s3.test");
-    let route = format!("[[route]]\nname = \"s3\"\nhost = \"s3.test\"\nupstream = \"{}\"\n", minio.url);
+    let route =
+        format!("[[route]]\nname = \"s3\"\nhost = \"s3.test\"\npreset = \"minio\"\nupstream = \"{}\"\n", minio.url);
     let edge = TestEdge::with_routes(&[("s3.toml", &route)]);
     let port = edge.address("https").port().to_string();
     run(script(&edge, "s3.py").args(["bucket", &port, "dvc-storage"])).success();
@@ -85,7 +86,9 @@ fn data_goes_to_a_plain_http_store_and_comes_back() {
     let server = Process::start(command.arg(clients().join("dvc_standin.py")).arg(store.path()));
     let port: u16 =
         eventually_some("it prints its port", || server.output().lines().next()?.strip_prefix("port ")?.parse().ok());
-    let route = format!("[[route]]\nname = \"dvc\"\nhost = \"dvc.test\"\nupstream = \"http://127.0.0.1:{port}\"\n");
+    let route = format!(
+        "[[route]]\nname = \"dvc\"\nhost = \"dvc.test\"\npreset = \"dvc-http\"\nupstream = \"http://127.0.0.1:{port}\"\n"
+    );
     let edge = TestEdge::with_routes(&[("dvc.toml", &route)]);
     let project = Project::new(&edge);
     let url = format!("https://dvc.test:{}/store", edge.address("https").port());

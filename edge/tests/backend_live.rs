@@ -23,26 +23,32 @@ fn stand_in(name: &str, args: &[&str]) -> (Process, String) {
     (process, format!("http://127.0.0.1:{port}"))
 }
 
-fn url(edge: &TestEdge) -> String {
-    format!("https://live.test:{}", edge.address("https").port())
+/// A route for a backend of that preset at `PRESET.test`.
+fn route(preset: &str, address: &str) -> String {
+    format!(
+        "[[route]]\nname = \"{preset}\"\nhost = \"{preset}.test\"\npreset = \"{preset}\"\nupstream = \"{address}\"\n"
+    )
 }
 
 #[track_caller]
 fn model_clients(part: &str) {
     let (_server, address) = stand_in("llm_standin.py", &[]);
-    let edge = TestEdge::with_routes(&[("live.toml", &route(&format!("upstream = \"{address}\"")))]);
+    let routes = ["vllm", "ollama"].map(|preset| route(preset, &address)).concat();
+    let edge = TestEdge::with_routes(&[("live.toml", &routes)]);
+    let port = edge.address("https").port().to_string();
     for version in ["1", "2"] {
-        run(script(&edge, "llm_client.py").args([part, version, &url(&edge), &address])).success();
+        run(script(&edge, "llm_client.py").args([part, version, &port, &address])).success();
         let spoken = if version == "1" { "/1.1" } else { "/2" };
-        eventually("both are in the log", || edge.access("/api/generate").len() >= usize::from(version == "2") + 1);
-        let last = edge.access("/api/generate").pop().expect("it is there");
-        assert!(last["proto"].as_str().is_some_and(|name| name.ends_with(spoken)), "{last}");
+        for path in ["/api/generate", "/v1/chat/completions"] {
+            eventually("it is in the log", || edge.access(path).len() > usize::from(version == "2"));
+            let last = edge.access(path).pop().expect("it is there");
+            assert!(last["proto"].as_str().is_some_and(|name| name.ends_with(spoken)), "{last}");
+        }
     }
-    eventually("nothing is in flight", || edge.metric("edge_requests_in_flight{route=\"live\"}") == Some(0.0));
-}
-
-fn route(rest: &str) -> String {
-    format!("[[route]]\nname = \"live\"\nhost = \"live.test\"\n{rest}\n")
+    for preset in ["vllm", "ollama"] {
+        let in_flight = format!("edge_requests_in_flight{{route=\"{preset}\"}}");
+        eventually("nothing is in flight", || edge.metric(&in_flight) == Some(0.0));
+    }
 }
 
 /// Requirement: SSE and NDJSON flush. Each token arrives before the next one is made.
@@ -57,16 +63,23 @@ fn a_client_that_leaves_is_told_to_the_model_server() {
     model_clients("leaving_is_told");
 }
 
+/// An edge before a Socket.IO server that knows these transports (all, if none is named).
+#[track_caller]
+fn before_socketio(transports: &[&str]) -> (Process, TestEdge) {
+    let (server, address) = stand_in("socketio_server.py", &[&["one"], transports].concat());
+    (server, TestEdge::with_routes(&[("live.toml", &route("open-webui", &address))]))
+}
+
 #[track_caller]
 fn socketio(edge: &TestEdge, transports: &str, expected: &str) -> String {
-    run(script(edge, "socketio_client.py").args([&url(edge), transports, expected])).success().trim().to_owned()
+    let url = format!("https://open-webui.test:{}", edge.address("https").port());
+    run(script(edge, "socketio_client.py").args([&url, transports, expected])).success().trim().to_owned()
 }
 
 /// Requirement: websocket upgrade.
 #[test]
 fn socket_io_talks_by_websocket_and_by_polling() {
-    let (_server, address) = stand_in("socketio_server.py", &["one"]);
-    let edge = TestEdge::with_routes(&[("live.toml", &route(&format!("upstream = \"{address}\"")))]);
+    let (_server, edge) = before_socketio(&[]);
     assert_eq!(socketio(&edge, "websocket", "websocket"), "one");
     assert_eq!(socketio(&edge, "polling", "polling"), "one");
     // First by polling, then the same session goes on by websocket.
@@ -76,7 +89,6 @@ fn socket_io_talks_by_websocket_and_by_polling() {
 /// Requirement: websocket upgrade; where it is refused, the client falls back to what works.
 #[test]
 fn socket_io_falls_back_to_polling() {
-    let (_server, address) = stand_in("socketio_server.py", &["one", "polling"]);
-    let edge = TestEdge::with_routes(&[("live.toml", &route(&format!("upstream = \"{address}\"")))]);
+    let (_server, edge) = before_socketio(&["polling"]);
     assert_eq!(socketio(&edge, "polling,websocket", "polling"), "one");
 }

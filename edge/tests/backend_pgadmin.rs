@@ -36,8 +36,8 @@ fn forged_names_and_schemes_have_no_effect() {
     assert!(trap.header("location").is_some_and(|to| to.contains("/evil/")), "the trap is there: {:?}", trap.headers);
     let below = "use = [{ kind = \"headers\", request = { set = { x-script-name = \"/pgadmin\" } } }]";
     let routes = format!(
-        "[[route]]\nname = \"pgadmin\"\nhost = \"pg.test\"\nupstream = \"{url}\"\n\
-         [[route]]\nname = \"below\"\nhost = \"tools.test\"\npath = \"/pgadmin\"\nupstream = \"{url}\"\n{below}\n",
+        "[[route]]\nname = \"pgadmin\"\nhost = \"pg.test\"\npreset = \"pgadmin\"\nupstream = \"{url}\"\n\
+         [[route]]\nname = \"below\"\nhost = \"tools.test\"\npath = \"/pgadmin\"\npreset = \"pgadmin\"\nupstream = \"{url}\"\n{below}\n",
         url = pgadmin.url
     );
     let edge = TestEdge::with_routes(&[("pgadmin.toml", &routes)]);

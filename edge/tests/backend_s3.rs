@@ -12,7 +12,7 @@ mod support {
 use std::fs;
 use std::process::Command;
 
-use support::clients::{client, script};
+use support::clients::{browse, client, script};
 use support::edge::TestEdge;
 use support::minio::{KEY, Minio, SECRET};
 use support::process::run;
@@ -28,9 +28,11 @@ impl Stage {
         let minio = Minio::start("s3.test");
         let url = &minio.url;
         let route = format!(
-            "[[route]]\nname = \"s3\"\nhost = [\"s3.test\", \"*.s3.test\"]\nupstream = \"{url}\"\n\
-             [[route]]\nname = \"other\"\nhost = \"other.test\"\nupstream = \"{url}\"\n\
-             [[route]]\nhost = \"rewritten.test\"\nhost_header = \"upstream\"\nupstream = \"{url}\"\n"
+            "[[route]]\nname = \"s3\"\nhost = [\"s3.test\", \"*.s3.test\"]\npreset = \"minio\"\nupstream = \"{url}\"\n\
+             [[route]]\nname = \"other\"\nhost = \"other.test\"\npreset = \"s3\"\nupstream = \"{url}\"\n\
+             [[route]]\nhost = \"rewritten.test\"\nhost_header = \"upstream\"\nupstream = \"{url}\"\n\
+             [[route]]\nname = \"console\"\nhost = \"console.test\"\npreset = \"minio-console\"\nupstream = \"{}\"\n",
+            minio.console
         );
         Self { edge: TestEdge::with_routes(&[("s3.toml", &route)]), _minio: minio }
     }
@@ -125,4 +127,31 @@ fn awscli_copies_lists_and_mirrors() {
     assert_eq!(stage.edge.https(url.trim(), &["--path-as-is"]).text(), "3");
     let twice = stage.aws(&["s3", "sync", "--no-progress", &here("tree"), "s3://tree/x"]);
     assert_eq!(twice, "", "nothing has changed");
+}
+
+/// Requirement: websocket upgrade, as the console asks for its lists.
+#[test]
+fn the_console_lists_objects_in_a_browser() {
+    let stage = boto3("objects");
+    let go = format!("go=https://console.test:{}/login", stage.port());
+    let (key, secret) = (format!("type=#accessKey|{KEY}"), format!("type=#secretKey|{SECRET}"));
+    let there = format!("do=location.href = 'https://console.test:{}/browser/box'", stage.port());
+    let said = browse(
+        &stage.edge,
+        &[
+            &go,
+            &key,
+            &secret,
+            "do=document.querySelector('button[type=submit]').click()",
+            "until=!location.pathname.startsWith('/login')",
+            &there,
+            "until=document.body.innerText.includes('Created on')",
+            // The folder `a`, which comes over the socket.
+            "until=[...document.querySelectorAll('.fileNameText')].some(name => name.innerText.trim() == 'a')",
+            "print=document.body.innerText",
+        ],
+    );
+    assert!(said.contains("box"), "{said}");
+    let sockets = stage.edge.metric_sum("edge_requests_total", &["route=\"console\"", "code=\"101\""]);
+    assert!(sockets >= 1.0, "{}", stage.edge.metrics());
 }

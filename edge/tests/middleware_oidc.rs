@@ -110,6 +110,7 @@ fn api(edge: &TestEdge, protocol: &str, args: &[&str]) -> Answer {
     edge.https("https://app.test/api", &[&[protocol], args].concat())
 }
 
+/// Requirement: logins by OpenID Connect.
 #[test]
 fn a_person_logs_in_sees_the_page_that_was_asked_for_and_logs_out() {
     let (provider, backend) = (Oidc::start(&REDIRECTS), Backend::echo());

@@ -3,6 +3,7 @@
 //! Only events and the route handles write here; logic does not name a metric.
 
 mod families;
+mod mirrored;
 mod process;
 mod register;
 mod route;
@@ -24,6 +25,7 @@ use super::throttle::Throttle;
 use crate::tasks::Tasks;
 
 pub use families::{FAMILIES, Family, Kind, reference};
+pub use mirrored::Mirrored;
 pub use route::{InFlight, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics};
 
 /// What was built, for `edge_build_info`.

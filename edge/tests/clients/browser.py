@@ -1,6 +1,7 @@
 """Chromium without a window, told what to do: browser.py STEP..
 
-A step is `go=URL`, `until=EXPRESSION` (JavaScript, asked again until it is true), `do=STATEMENT`, or `print=EXPRESSION`.
+A step is `go=URL`, `until=EXPRESSION` (JavaScript, asked again until it is true), `do=STATEMENT`, `type=SELECTOR|TEXT`, or
+`print=EXPRESSION`.
 Names below .test are at loopback; certificates are not checked, since the machine's browser has no root of a test."""
 
 import json
@@ -44,13 +45,12 @@ class Page:
         while True:
             message = json.loads(self.socket.recv())
             if message.get("id") == self.last:
-                assert "error" not in message, message
-                return message["result"]
+                return message
 
     def value(self, expression):
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        # A page that is being left has nothing to say.
-        return None if "exceptionDetails" in answer else answer["result"].get("value")
+        # A page that is being left or has not begun has nothing to say: an error, or an exception in it.
+        return answer.get("result", {}).get("result", {}).get("value")
 
     def text(self):
         return self.value("location.href + '\\n' + document.body?.innerText") if hasattr(self, "socket") else ""
@@ -59,11 +59,16 @@ class Page:
         kind, what = step.split("=", 1)
         if kind == "go":
             answer = self.call("Page.navigate", url=what)
-            assert "errorText" not in answer, answer
+            assert "error" not in answer and "errorText" not in answer["result"], answer
         elif kind == "until":
             self.wait(what, lambda: self.value(what))
         elif kind == "do":
             self.value(what)
+        elif kind == "type":
+            selector, text = what.split("|", 1)
+            self.wait(selector, lambda: self.value(f"!!document.querySelector({json.dumps(selector)})"))
+            self.value(f"document.querySelector({json.dumps(selector)}).focus()")
+            self.call("Input.insertText", text=text)
         elif kind == "print":
             print(self.value(what))
         else:

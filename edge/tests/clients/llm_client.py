@@ -1,4 +1,4 @@
-"""The clients of vLLM (openai) and Ollama against a stand-in: llm_client.py PART HTTP-VERSION URL STAND-IN
+"""The clients of vLLM (openai) and Ollama against a stand-in: llm_client.py PART HTTP-VERSION PORT STAND-IN
 
 Every token is asked for, on another connection that does not go through the edge, only after the last one has arrived."""
 
@@ -8,7 +8,7 @@ import urllib.request
 import ollama
 import openai
 
-part, version, url, stand_in = sys.argv[1:]
+part, version, port, stand_in = sys.argv[1:]
 http2 = version == "2"
 COUNT = 8
 
@@ -18,13 +18,13 @@ def ack(stream):
 
 
 def vllm(stream):
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="any", http_client=openai.DefaultHttpxClient(http2=http2), max_retries=0)
+    client = openai.OpenAI(base_url=f"https://vllm.test:{port}/v1", api_key="any", http_client=openai.DefaultHttpxClient(http2=http2), max_retries=0)
     answer = client.chat.completions.create(model="m", stream=True, messages=[{"role": "user", "content": stream}])
     return lambda: (answer.close(), client.close()), (chunk.choices[0].delta.content for chunk in answer)
 
 
 def ollama_(stream):
-    client = ollama.Client(host=url, http2=http2, timeout=60)
+    client = ollama.Client(host=f"https://ollama.test:{port}", http2=http2, timeout=60)
     answer = client.generate(model="m", prompt=stream, stream=True)
     # Its library leaves a stream of HTTP/2 open when an answer is closed, and ends it with the connection only.
     return lambda: (answer.close(), client._client.close()), (piece.response for piece in answer if not piece.done)

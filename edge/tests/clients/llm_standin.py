@@ -57,6 +57,10 @@ async def generate(request):
     return await tokens(request, body["prompt"], "application/x-ndjson", lambda text: part(text, False), part("", True))
 
 
+async def well(_):
+    return web.json_response({"version": "0.0.0"})
+
+
 async def ack(request):
     acks[request.query["stream"]].release()
     return web.Response(status=204)
@@ -70,7 +74,8 @@ async def gone(request):
 async def main():
     app = web.Application()
     app.add_routes([
-        web.post("/v1/chat/completions", chat), web.post("/api/generate", generate), web.post("/ack", ack), web.get("/left", gone)])
+        web.post("/v1/chat/completions", chat), web.post("/api/generate", generate), web.post("/ack", ack), web.get("/left", gone),
+        web.get("/health", well), web.get("/api/version", well)])
     # Else nobody would be told that a client has left while there is nothing to send.
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()

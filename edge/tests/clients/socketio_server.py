@@ -22,8 +22,14 @@ async def how(sid):
     return server.transport(sid)
 
 
+async def well(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
 async def main():
-    config = uvicorn.Config(socketio.ASGIApp(server, socketio_path="/ws/socket.io"), host="127.0.0.1", port=0, log_level="warning")
+    app = socketio.ASGIApp(server, well, socketio_path="/ws/socket.io")
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
     web = uvicorn.Server(config)
     serving = asyncio.create_task(web.serve())
     while not web.started:

@@ -125,6 +125,20 @@ impl Prometheus {
         Self(Server::ready_at(Process::start(&mut command), port, "/-/ready", dir))
     }
 
+    /// One that scrapes nothing and lives at this port, below a prefix of this public address: `https://HOST/prom`.
+    #[track_caller]
+    pub(crate) fn below_a_prefix(port: u16, external_url: &str, prefix: &str) -> Self {
+        let dir = folder();
+        let file = dir.path().join("prometheus.yml");
+        fs::write(&file, "").expect("the folder is writable");
+        let mut command = Command::new(tool("prometheus"));
+        command.arg("--config.file").arg(file).arg("--storage.tsdb.path").arg(dir.path().join("data"));
+        command.arg(format!("--web.external-url={external_url}")).arg(format!("--web.route-prefix={prefix}"));
+        command.args(["--web.enable-lifecycle", &format!("--web.listen-address=127.0.0.1:{port}")]);
+        command.current_dir(dir.path());
+        Self(Server::ready_at(Process::start(&mut command), port, &format!("{prefix}/-/ready"), dir))
+    }
+
     /// Waits until its API says that the last scrape of the target went well.
     #[track_caller]
     pub(crate) fn wait_until_up(&self) {

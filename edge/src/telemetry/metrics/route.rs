@@ -9,6 +9,7 @@ use prometheus::Registry;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::families as f;
+use super::mirrored::Mirrored;
 use super::register::{counter, forget, gauge, histogram};
 use crate::telemetry::last_good::LastGood;
 use crate::telemetry::logins::LoginMetrics;
@@ -32,6 +33,7 @@ pub(super) struct RouteFamilies {
     retries: IntCounterVec,
     last_good: IntGaugeVec,
     logins: IntCounterVec,
+    mirrored: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -51,6 +53,7 @@ impl RouteFamilies {
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
             logins: counter(&f::LOGINS, registry),
+            mirrored: counter(&f::MIRRORED, registry),
         }
     }
 
@@ -71,6 +74,7 @@ impl RouteFamilies {
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
         forget(&self.logins, &f::LOGINS, gone);
+        forget(&self.mirrored, &f::MIRRORED, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -194,6 +198,11 @@ impl RouteMetrics {
     /// What one server of this route counts.
     pub fn upstream(&self, server: &str) -> UpstreamMetrics {
         UpstreamMetrics { route: self.clone(), server: server.into(), series: OnceLock::new() }
+    }
+
+    /// Counts a copy of a request.
+    pub fn mirrored(&self, result: Mirrored) {
+        self.shared.families.mirrored.with_label_values(&[self.name(), result.label()]).inc();
     }
 
     /// Whether a middleware of this route works with what it had before.
