@@ -43,6 +43,7 @@ kinds! {
     basic_auth::BasicAuth,
     api_token::ApiToken,
     forward_auth::ForwardAuth,
+    jwt::Jwt,
     oidc::Oidc,
     headers::Headers,
     strip_prefix::StripPrefix,

@@ -374,9 +374,12 @@ fn moved_and_rewritten_paths_go_where_they_should() {
     }
 }
 
+/// Heads and bodies.
+type Kept = Arc<Mutex<Vec<(String, String)>>>;
+
 /// Keeps the head and the body of every request.
-fn keeping() -> (Backend, Arc<Mutex<Vec<(String, String)>>>) {
-    let kept = Arc::<Mutex<Vec<(String, String)>>>::default();
+fn keeping() -> (Backend, Kept) {
+    let kept = Kept::default();
     let keep = Arc::clone(&kept);
     let backend = Backend::start(move |exchange| {
         let body = String::from_utf8(exchange.body()?).map_err(std::io::Error::other)?;
