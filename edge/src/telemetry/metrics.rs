@@ -6,6 +6,7 @@ mod families;
 mod mirrored;
 mod process;
 mod register;
+mod retry;
 mod route;
 
 use std::fmt;
@@ -26,7 +27,8 @@ use crate::tasks::Tasks;
 
 pub use families::{FAMILIES, Family, Kind, reference};
 pub use mirrored::Mirrored;
-pub use route::{InFlight, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics};
+pub use retry::Retry;
+pub use route::{InFlight, Outcome, RouteMetrics, Served, UpstreamMetrics};
 
 /// What was built, for `edge_build_info`.
 #[derive(Clone, Copy, Debug)]

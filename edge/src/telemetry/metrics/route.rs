@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families as f;
 use super::mirrored::Mirrored;
 use super::register::{counter, forget, gauge, histogram};
+use super::retry::Retry;
 use crate::telemetry::last_good::LastGood;
 use crate::telemetry::logins::LoginMetrics;
 use crate::telemetry::provider::Provider;
@@ -134,31 +135,6 @@ pub struct Served<'a> {
     pub request_bytes: u64,
     /// Body bytes to the client.
     pub response_bytes: u64,
-}
-
-/// Why a request was tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The server before could not be reached.
-    ConnectFailed,
-    /// A connection that was kept open turned out to be closed.
-    StaleConnection,
-    /// The connection broke before there was an answer.
-    Broken,
-    /// The answer was 502, 503 or 504.
-    Unavailable,
-}
-
-impl Retry {
-    /// The metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ConnectFailed => "connect_failed",
-            Self::StaleConnection => "stale_connection",
-            Self::Broken => "broken",
-            Self::Unavailable => "unavailable",
-        }
-    }
 }
 
 impl RouteMetrics {

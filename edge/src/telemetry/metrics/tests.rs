@@ -130,6 +130,7 @@ fn promtool_finds_nothing_to_complain_about() {
     server.ejected();
     let _kept = route.last_good("team");
     route.logins().count(LoginResult::Done);
+    route.mirrored(Mirrored::Sent);
     metrics.refused("", Refusal::NoRoute);
     let other = metrics.other();
     for vec in [&other.connections_open, &other.renew_at, &other.routes] {
