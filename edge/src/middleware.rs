@@ -17,7 +17,7 @@ pub(crate) mod passwords;
 mod reply;
 pub(crate) mod tokens;
 
-pub use ask::{Ask, Asker, Done};
+pub use ask::{Ask, Asker, Done, OnSent};
 pub(crate) use body::through;
 pub use body::{BodyFault, BodyFilter};
 pub use fields::{Edit, Fields};
@@ -43,6 +43,7 @@ kinds! {
     basic_auth::BasicAuth,
     api_token::ApiToken,
     forward_auth::ForwardAuth,
+    jwt::Jwt,
     oidc::Oidc,
     headers::Headers,
     strip_prefix::StripPrefix,
@@ -61,6 +62,8 @@ kinds! {
     redirect::Redirect,
     rewrite::Rewrite,
     add_prefix::AddPrefix,
+    mirror::Mirror,
+    buffer::Buffer,
 }
 
 /// The kinds as the check of route files sees them.

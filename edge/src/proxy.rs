@@ -118,7 +118,9 @@ impl ProxyHttp for Edge {
         cx: &mut Cx,
     ) -> pingora::Result<()> {
         upstream_request::head(head, cx)?;
-        steps::edit_request(head, &cx.done)
+        steps::edit_request(head, &cx.done)?;
+        steps::tell_sent(head, &mut cx.done);
+        Ok(())
     }
 
     async fn request_body_filter(

@@ -18,8 +18,8 @@ pub use format::Format;
 pub use last_good::LastGood;
 pub use logins::{LoginMetrics, LoginResult};
 pub use metrics::{
-    BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics,
-    reference,
+    BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Mirrored, Outcome, Retry, RouteMetrics, Served,
+    UpstreamMetrics, reference,
 };
 pub use provider::Provider;
 pub use refusal::{Blame, Refusal};

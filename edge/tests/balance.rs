@@ -75,6 +75,7 @@ fn the_one_with_the_fewest_requests_is_asked() {
     }
 }
 
+/// Requirement: several servers for one route.
 #[test]
 fn the_same_header_goes_to_the_same_server_and_to_another_when_that_is_dead() {
     let [a, b, c] = ["a", "b", "c"].map(Backend::hello);
@@ -244,6 +245,7 @@ fn a_socket_of_the_machine_is_a_server() {
     assert!(log.contains("app.sock"), "{log}");
 }
 
+/// Requirement: a switch of a route for headers that name the client.
 #[test]
 fn a_server_that_is_not_to_know_the_client_gets_no_header_that_names_it() {
     let backend = Backend::echo();

@@ -53,6 +53,7 @@ fn patient() -> (Backend, Arc<AtomicU16>) {
     (backend, status)
 }
 
+/// Requirement: active health checks.
 #[test]
 fn a_server_that_fails_its_checks_gets_no_request_until_it_passes_them() {
     let ((ill, status), well) = (patient(), Backend::hello("well"));
@@ -114,6 +115,7 @@ fn a_server_that_hangs_is_found_out_within_the_time_of_its_check() {
     eventually("it is up", || get(&edge, &[]).text() == "awake");
 }
 
+/// Requirement: active health checks, over upstream TLS with its own CA and SNI.
 #[test]
 fn checks_speak_the_http_and_the_tls_of_requests() {
     let h2c = H2cServer::start();

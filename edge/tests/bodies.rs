@@ -109,6 +109,7 @@ fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
     }
 }
 
+/// Requirement: body cap of a route.
 #[test]
 fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
     let backend = Backend::echo();

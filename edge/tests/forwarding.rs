@@ -65,6 +65,7 @@ fn headers<'a>(fields: &[&'a str]) -> Vec<&'a str> {
     fields.iter().flat_map(|field| ["--header", field]).collect()
 }
 
+/// Requirement: untrusted headers are stripped.
 #[test]
 fn a_strangers_forwarding_headers_are_replaced_on_both_protocols() {
     let backend = Backend::echo();
@@ -88,6 +89,7 @@ fn a_strangers_forwarding_headers_are_replaced_on_both_protocols() {
     );
 }
 
+/// Requirement: untrusted headers are stripped, logins and mount points above all.
 #[test]
 fn logins_and_mount_points_of_clients_never_pass_not_even_from_a_trusted_proxy() {
     for config in [PLAIN.to_owned(), trusting("127.0.0.0/8")] {

@@ -12,8 +12,8 @@ mod support {
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use support::backend::{Backend, Then};
 use support::client::{Client, Trust};
@@ -95,6 +95,7 @@ fn buckets_stay_over_a_reload_that_does_not_change_their_route() {
     assert_eq!(get(&edge, "--http2", "/", &[]).status, 429);
 }
 
+/// Requirement: body cap of a route, told before the body is sent.
 #[test]
 fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
     let backend = Backend::echo();
@@ -355,6 +356,7 @@ fn an_error_of_a_server_gets_a_page_where_it_is_wanted() {
     }
 }
 
+/// Requirement: add prefix, replace prefix, redirect by a regular expression.
 #[test]
 fn moved_and_rewritten_paths_go_where_they_should() {
     let backend = Backend::echo();
@@ -369,5 +371,101 @@ fn moved_and_rewritten_paths_go_where_they_should() {
         let answer = get(&edge, protocol, "/v1/a%20b//c?d=%2F", &[]);
         assert!(answer.text().starts_with("GET /base/api/a%20b//c?d=%2F HTTP/1.1\r\n"), "{}", answer.text());
         assert_eq!(get(&edge, protocol, "/v1/..%2fx", &[]).status, 400);
+    }
+}
+
+/// Heads and bodies.
+type Kept = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Keeps the head and the body of every request.
+fn keeping() -> (Backend, Kept) {
+    let kept = Kept::default();
+    let keep = Arc::clone(&kept);
+    let backend = Backend::start(move |exchange| {
+        let body = String::from_utf8(exchange.body()?).map_err(std::io::Error::other)?;
+        keep.lock().expect("no script panics").push((exchange.head.to_ascii_lowercase(), body));
+        exchange.answer("500 Nobody Sees This", &[], b"of the shadow")
+    });
+    (backend, kept)
+}
+
+#[test]
+fn a_mirror_gets_what_the_server_gets() {
+    let (backend, (shadow, kept)) = (Backend::echo(), keeping());
+    for protocol in PROTOCOLS {
+        kept.lock().expect("nobody panics").clear();
+        let edge = edge(
+            &backend.url(),
+            &format!(
+                "use = [{{ kind = \"mirror\", to = \"{}\", max_body = \"1KiB\" }}, {{ kind = \"strip-prefix\", prefix = \"/app\" }}, \
+                 {{ kind = \"deny-path\", paths = \"/secret\" }}]",
+                shadow.url()
+            ),
+        );
+        let posted = get(
+            &edge,
+            protocol,
+            "/app/a%20b?c=d",
+            &["--data", "the body", "-H", "x-own: 1", "-H", "Remote-User: evil"],
+        );
+        assert!(posted.status == 200 && posted.header("x-body-bytes") == Some("8"), "{}", posted.said);
+        assert_eq!(get(&edge, protocol, "/app/plain", &[]).status, 200);
+        assert_eq!(get(&edge, protocol, "/app/secret", &[]).status, 403);
+        assert_eq!(get(&edge, protocol, "/app/large", &["--data", &"x".repeat(1025)]).status, 200);
+        eventually("both copies came", || kept.lock().expect("nobody panics").len() == 2);
+        let mut kept = kept.lock().expect("nobody panics").clone();
+        kept.sort_by_key(|(_, body)| body.len());
+        let ((plain, _), (head, body)) = (&kept[0], &kept[1]);
+        assert!(plain.starts_with("get /plain http/1.1\r\n"), "{plain}");
+        assert!(head.starts_with("post /a%20b?c=d http/1.1\r\n") && body == "the body", "{head}{body}");
+        for field in ["host: app.test\r\n", "x-own: 1\r\n", "x-forwarded-prefix: /app\r\n", "content-length: 8\r\n"] {
+            assert!(head.contains(field), "{field}: {head}");
+        }
+        assert!(!head.contains("evil"), "{head}");
+        let counted =
+            |result: &str| edge.metric(&format!("edge_mirrored_total{{result=\"{result}\",route=\"app.test\"}}"));
+        eventually("both are counted", || counted("sent") == Some(2.0));
+        assert_eq!(counted("too_large"), Some(1.0));
+    }
+}
+
+#[test]
+fn a_mirror_that_is_down_or_never_answers_does_not_touch_the_original() {
+    let backend = Backend::echo();
+    let (silent, _held) = Backend::held();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    for (to, wanted) in [(silent.url(), "busy"), (nobody, "failed")] {
+        let settings = format!("use = [{{ kind = \"mirror\", to = \"{to}\", at_once = 2, timeout = \"1h\" }}]");
+        let edge = edge(&backend.url(), &settings);
+        for protocol in PROTOCOLS {
+            for _ in 0..5 {
+                let answer = get(&edge, protocol, "/", &["--data", "x"]);
+                assert_eq!((answer.status, answer.header("x-body-bytes")), (200, Some("1")), "{}", answer.said);
+            }
+        }
+        eventually("it is counted", || edge.metric_sum("edge_mirrored_total", &[wanted]) > 0.0);
+    }
+}
+
+#[test]
+fn a_collected_body_reaches_the_server_whole_or_not_at_all() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"buffer\", max_request = \"20B\", max_answer = \"1MiB\" }]");
+    let mut client = connect(&edge);
+    client.send("PUT / HTTP/1.1\r\nhost: app.test\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n").expect("sent");
+    eventually("the server has the head", || backend.requests() == 1);
+    // The edge reads in order, so a second piece that it has taken means that the first was held.
+    client.send("5\r\n56789\r\n").expect("sent");
+    assert_eq!(get(&edge, "--http2", "/", &[]).status, 200);
+    assert_eq!(backend.body_bytes(), 0, "nothing of it has come");
+    client.send("0\r\n\r\n").expect("sent");
+    let reply = client.reply().expect("an answer");
+    assert!(reply.status == 200 && reply.says("x-body-bytes: 10"), "{:?}", reply.fields);
+    for protocol in PROTOCOLS {
+        let answer = get(&edge, protocol, "/", &["--data", "0123456789"]);
+        assert_eq!((answer.status, answer.header("x-body-bytes"), answer.exit), (200, Some("10"), 0));
+        let chunked = ["-H", "transfer-encoding: chunked", "--data", "012345678901234567890"];
+        assert_eq!(get(&edge, protocol, "/", &chunked).status, 413);
+        assert_eq!(get(&edge, protocol, "/", &["--data", "012345678901234567890"]).status, 413);
     }
 }

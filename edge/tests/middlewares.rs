@@ -70,3 +70,58 @@ fn a_denied_path_is_refused_with_its_reason_everywhere() {
     let metrics = edge.metrics();
     assert!(metrics.contains("edge_refusals_total{reason=\"denied_path\",route=\"app.test\"}"), "{metrics}");
 }
+
+/// Requirement: Host is set, to the server's own or to a name that it knows.
+#[test]
+fn a_server_gets_the_host_that_it_wants() {
+    let backend = Backend::echo();
+    for (written, host) in
+        [("localhost:11434", "localhost:11434".to_owned()), ("upstream", backend.address().to_string())]
+    {
+        let edge = edge(&backend.url(), &format!("host_header = \"{written}\""));
+        for protocol in PROTOCOLS {
+            let head = get(&edge, protocol, "/", &[]).text().to_ascii_lowercase();
+            assert!(head.contains(&format!("\r\nhost: {host}\r\n")), "{head}");
+            assert!(head.contains("\r\nx-forwarded-host: app.test"), "{head}");
+        }
+    }
+}
+
+/// Requirement: Origin of the page itself is dropped, and that of others stays.
+#[test]
+fn the_origin_of_the_page_itself_is_dropped() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"origin\" }]");
+    let own = "Origin: https://app.test";
+    for protocol in PROTOCOLS {
+        let seen = |origin: &str| get(&edge, protocol, "/", &["-H", origin]).text().to_ascii_lowercase();
+        assert!(!seen(own).contains("\r\norigin:"), "{}", seen(own));
+        assert!(seen("Origin: https://evil.test").contains("\r\norigin: https://evil.test\r\n"));
+    }
+}
+
+/// Requirement: response rewrite: Location, Content-Location and Link that mean this place. Requirement: response rewrite: Set-Cookie
+/// with Secure, Path and Domain.
+#[test]
+fn addresses_and_cookies_of_a_server_that_believes_to_be_elsewhere_are_mended() {
+    let backend = Backend::start(|exchange| {
+        let own = format!("http://{}/created?a=%2F", exchange.header("host").unwrap_or_default());
+        let fields = [
+            ("location", own.as_str()),
+            ("link", "<http://app.test/next>; rel=\"next\", <https://cdn.test/x>; rel=\"preload\""),
+            ("set-cookie", "a=1; Path=/; Domain=inner.test"),
+            ("set-cookie", "b=2; Path=/x; HttpOnly"),
+        ];
+        exchange.answer("201 Created", &fields, b"")
+    });
+    let steps = "use = [{ kind = \"realm\" }, { kind = \"cookies\", secure = true, path = { \"/\" = \"/app\" }, domain = { \"inner.test\" = \"\" } }]";
+    let edge = edge(&backend.url(), &format!("host_header = \"upstream\"\n{steps}"));
+    let here = "https://app.test";
+    for protocol in PROTOCOLS {
+        let answer = get(&edge, protocol, "/", &[]);
+        assert_eq!(answer.header("location"), Some(format!("{here}/created?a=%2F").as_str()));
+        let links = format!("<{here}/next>; rel=\"next\", <https://cdn.test/x>; rel=\"preload\"");
+        assert_eq!(answer.header("link"), Some(links.as_str()));
+        assert_eq!(answer.all("set-cookie"), ["a=1; Path=/app/; Secure", "b=2; Path=/app/x; HttpOnly; Secure"]);
+    }
+}

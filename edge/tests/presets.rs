@@ -1,6 +1,7 @@
 //! Every preset: its sample is a good configuration, and it has a page, a line in the list and a test.
 
 mod support {
+    pub(crate) mod backend;
     pub(crate) mod curl;
     pub(crate) mod edge;
     pub(crate) mod process;
@@ -10,7 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use routes::preset::Preset;
-use support::edge::edge;
+use support::backend::Backend;
+use support::edge::{TestEdge, edge};
+use support::process::eventually;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace").to_owned()
@@ -94,4 +97,35 @@ fn every_preset_is_in_a_test() {
     let missing = Preset::all().iter().filter(|preset| !texts.iter().any(|text| names(text, preset.name)));
     let missing: Vec<_> = missing.map(|preset| preset.name).collect();
     assert!(missing.is_empty(), "presets that no test names: {missing:?}");
+}
+
+/// Where the health of a backend is asked for; none if it is asked for a connection alone.
+fn health_path(preset: &'static Preset) -> Option<String> {
+    let upstream = preset.route()?.get("upstream")?;
+    let health = upstream.get("health").unwrap_or_else(|| panic!("{} has no health check", preset.name));
+    Some(health.get("path")?.as_str()?.to_owned())
+}
+
+#[test]
+fn every_preset_serves_and_asks_for_the_health_of_its_backend() {
+    let backends: Vec<(&'static Preset, Backend)> =
+        Preset::all().iter().map(|preset| (preset, Backend::echo())).collect();
+    let route = |(preset, backend): &(&'static Preset, Backend)| {
+        let (name, url) = (preset.name, backend.url());
+        format!("[[route]]\nhost = \"{name}.test\"\npreset = \"{name}\"\nupstream = \"{url}\"\n")
+    };
+    let routes: String = backends.iter().map(route).collect();
+    let edge = TestEdge::with_routes(&[("all.toml", &routes)]);
+    for (preset, backend) in &backends {
+        let line = health_path(preset).map(|path| format!("GET {path} HTTP/1.1\r\n"));
+        eventually(&format!("{} asks for the health of its backend", preset.name), || match &line {
+            Some(line) => backend.heads().iter().any(|head| head.starts_with(line)),
+            None => backend.accepted() > 0,
+        });
+        // The echo does not speak HTTP/2.
+        if preset.name != "jaeger-otlp" {
+            let answer = edge.https(&format!("https://{}.test/page?a=%2F", preset.name), &[]);
+            assert!(answer.text().starts_with("GET /page?a=%2F HTTP/1.1\r\n"), "{}: {}", preset.name, answer.text());
+        }
+    }
 }

@@ -169,6 +169,31 @@ fn grafana_gets_no_login_of_a_client_and_its_live_socket_works() {
     assert!(!socket(&edge, url, &["Origin: https://evil.test"]).status.success());
 }
 
+/// A line of `edge hash ada` for the password `secret`.
+const ADA: &str =
+    "ada:$argon2id$v=19$m=19456,t=2,p=1$IU6yw9aZWJnE2Pkth8cFpQ$k9Ets+Upw4ZSeaP8RHCFIrpcg2imxejsf9e9gl2JsZ0\n";
+
+/// Requirements: auth; untrusted headers are stripped. Whom the edge has checked is who Grafana logs in.
+#[test]
+fn grafana_logs_in_whom_the_edge_has_checked() {
+    let grafana = Backend::echo();
+    let login = "use = [{ kind = \"basic-auth\", users_file = \"users.htpasswd\", user_header = \"x-webauth-user\" }]";
+    let route = route("grafana", &grafana.url(), login);
+    let edge = TestEdge::start(|_| {
+        [("edge.toml", support::edge::PLAIN), ("users.htpasswd", ADA), ("routes/grafana.toml", &route)]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .to_vec()
+    });
+    for protocol in PROTOCOLS {
+        let forged = [protocol, "-H", "X-WEBAUTH-USER: admin", "-H", "X_WEBAUTH_USER: admin"];
+        assert_eq!(edge.https("https://grafana.test/api/user", &forged).status, 401);
+        let known = [&forged[..], &["--user", "ada:secret"]].concat();
+        let head = edge.https("https://grafana.test/api/user", &known).text().to_ascii_lowercase();
+        assert!(head.contains("\r\nx-webauth-user: ada\r\n"), "{head}");
+        assert!(!head.contains("admin") && !head.contains("\r\nauthorization:"), "{head}");
+    }
+}
+
 /// Requirement: path deny list.
 #[test]
 fn prometheus_answers_questions_and_takes_no_orders() {

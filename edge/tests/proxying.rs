@@ -99,6 +99,7 @@ fn a_websocket_client_talks_through_the_edge() {
     eventually("nothing stays open", || backend.open() == 0);
 }
 
+/// Requirement: gRPC with its trailers, on HTTP/2 from end to end.
 #[test]
 fn grpc_calls_of_every_kind_pass_with_their_trailers() {
     let server = grpc_server();

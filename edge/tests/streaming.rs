@@ -58,6 +58,7 @@ fn each_event_passes_before_the_next_one_is_sent() {
     }
 }
 
+/// Requirement: unlimited streaming request bodies, no buffering.
 #[test]
 fn each_piece_of_an_upload_passes_before_the_next_one_is_sent() {
     let backend = Backend::echo();
@@ -121,6 +122,7 @@ fn memory_does_not_grow_for_a_client_that_does_not_read() {
     assert!(edge.memory() - small < 48e6, "{small} then {}", edge.memory());
 }
 
+/// Requirement: timeouts of a route.
 #[test]
 fn a_server_that_does_not_answer_in_time_is_a_504_in_words() {
     for (flag, version) in CLIENTS {

@@ -107,6 +107,7 @@ fn a_server_that_comes_back_is_asked_again() {
     assert_eq!(get(&edge, &[]).text(), "back", "the only server is asked, failing or not");
 }
 
+/// Requirement: no request with a body is sent twice.
 #[test]
 fn a_kept_connection_that_turns_out_closed_costs_no_get_and_sends_no_post_twice() {
     for (method, status) in [("GET", 200), ("POST", 502)] {
@@ -153,6 +154,7 @@ fn tls_server() -> TestEdge {
     TestEdge::with_routes(&[("app.toml", "[[route]]\nhost = [\"app.test\", \"named.test\"]\nrespond = \"inner\"\n")])
 }
 
+/// Requirement: upstream CA bundle, upstream TLS and SNI.
 #[test]
 fn a_server_over_tls_is_verified_by_its_own_ca_and_its_name() {
     let (server, other) = (tls_server(), tls_server());

@@ -38,6 +38,9 @@ pub struct Asker<'a> {
     pub has_body: bool,
 }
 
+/// Is told the method, the raw path and query, and the header fields that a server gets.
+pub type OnSent = Box<dyn FnOnce(&Method, &str, &HeaderMap) + Send + Sync>;
+
 /// What middlewares have done with one request. It lives until the request ends.
 #[derive(Default)]
 pub struct Done {
@@ -57,6 +60,8 @@ pub struct Done {
     pub held: Vec<Box<dyn Any + Send + Sync>>,
     /// What a step wants to know again when it sees the answer.
     pub notes: http::Extensions,
+    /// Who wants to know the head that is sent to the server, once it is sent for the first time.
+    pub on_sent: Vec<OnSent>,
     /// What the body of the request goes through.
     pub request_body: Vec<Box<dyn BodyFilter>>,
     /// What the body of the answer goes through.

@@ -154,7 +154,11 @@ impl Client {
         self.send(Method::POST, uri, fields, body.into()).await
     }
 
-    async fn send(
+    /// Any request with these fields.
+    ///
+    /// # Errors
+    /// When there is no whole answer; every status is one.
+    pub(crate) async fn send(
         &self,
         method: Method,
         uri: &Uri,

@@ -184,8 +184,8 @@ impl Compress {
     /// Whether an answer with these fields may be another one on the wire.
     fn may(&self, fields: &Fields<'_>) -> bool {
         let kind = fields.text(&header::CONTENT_TYPE).unwrap_or_default();
+        let is_stream = is_stream(kind);
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_stream = STREAMS.iter().any(|stream| kind.starts_with(stream));
         let fits = self.types.iter().any(|wanted| match wanted.strip_suffix('*') {
             Some(start) => kind.starts_with(start),
             None => kind == *wanted,
@@ -198,6 +198,12 @@ impl Compress {
             && !ABOUT_BYTES.iter().any(|name| fields.has(name))
             && !fields.names().any(|name| is_of_storage(name.as_str()))
     }
+}
+
+/// Whether a body of this type is a stream by its nature.
+pub(super) fn is_stream(kind: &str) -> bool {
+    let kind = kind.trim_start().to_ascii_lowercase();
+    STREAMS.iter().any(|stream| kind.starts_with(stream))
 }
 
 /// Whether one of the comma-separated words is this.

@@ -109,7 +109,8 @@ const SESSION: &[Key] = &[
         "refresh",
         Shape::Duration,
         "How often the provider is asked whether the person may still log in and has which groups; `0` is never. \
-         It needs a refresh token, for which many providers want the scope `offline_access`.",
+         It needs a refresh token, for which many providers want the scope `offline_access`, and some \
+         `parameters = { prompt = \"consent\" }`.",
     )
     .default("\"0\""),
 ];
@@ -138,6 +139,11 @@ impl Kind for Oidc {
         ),
         Key::new("scopes", Shape::OneOrMany(&Shape::Text("a scope")), "What is asked for; `openid` always is.")
             .default("[\"openid\", \"profile\", \"email\"]"),
+        Key::new(
+            "parameters",
+            Shape::Map(&Shape::TEXT),
+            "More fields for the provider's login page, such as `prompt`, `kc_idp_hint` or `hd`.",
+        ),
         Key::new(
             "callback",
             Shape::Text("a path"),

@@ -2,8 +2,12 @@
 //! they were not told. Requests from other origins keep it, so a server goes on refusing those.
 //!
 //! ```toml
-//! use = [{ kind = "origin" }]                      # drop it
-//! use = [{ kind = "origin", same = "http://localhost:5000" }]     # or send this one
+//! [middleware.no-origin]
+//! kind = "origin"                      # drop it
+//!
+//! [middleware.own-origin]
+//! kind = "origin"
+//! same = "http://localhost:5000"       # or send this one
 //! ```
 //!
 //! The page's own origin is scheme, host and port exactly as the request names them.

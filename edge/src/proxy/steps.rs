@@ -90,6 +90,17 @@ pub(super) fn edit_request(head: &mut RequestHeader, done: &Done) -> pingora::Re
     Ok(())
 }
 
+/// Tells the steps that asked for it what the server gets, once: a second try sends the same.
+pub(super) fn tell_sent(head: &RequestHeader, done: &mut Done) {
+    if done.on_sent.is_empty() {
+        return;
+    }
+    let target = String::from_utf8_lossy(head.raw_path());
+    for told in std::mem::take(&mut done.on_sent) {
+        told(&head.method, &target, &head.headers);
+    }
+}
+
 /// Has every step that saw the request see the head of its answer.
 ///
 /// # Errors

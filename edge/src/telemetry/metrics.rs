@@ -3,8 +3,10 @@
 //! Only events and the route handles write here; logic does not name a metric.
 
 mod families;
+mod mirrored;
 mod process;
 mod register;
+mod retry;
 mod route;
 
 use std::fmt;
@@ -24,7 +26,9 @@ use super::throttle::Throttle;
 use crate::tasks::Tasks;
 
 pub use families::{FAMILIES, Family, Kind, reference};
-pub use route::{InFlight, Outcome, Retry, RouteMetrics, Served, UpstreamMetrics};
+pub use mirrored::Mirrored;
+pub use retry::Retry;
+pub use route::{InFlight, Outcome, RouteMetrics, Served, UpstreamMetrics};
 
 /// What was built, for `edge_build_info`.
 #[derive(Clone, Copy, Debug)]

@@ -33,9 +33,9 @@ impl Oidc {
         match self.session(ask.from.headers, now) {
             Some((_, State::Ask)) => return Flow::Wait,
             Some((session, State::Rewrite)) => return self.pass_with(ask, session, now),
-            Some((session, State::Good | State::Over)) => return self.pass(ask, &session.person),
-            None if self.jar.has_session(ask.from.headers) => self.metrics.count(LoginResult::BadSession),
-            None => {}
+            Some((session, State::Good)) => return self.pass(ask, &session.person),
+            Some((_, State::Over)) | None if self.jar.has_session(ask.from.headers) => self.metrics.count(LoginResult::BadSession),
+            Some((_, State::Over)) | None => {}
         }
         match self.brought(ask.from.headers) {
             Brought::Token(token) => self.token_at_hand(ask, &token, now),
@@ -126,16 +126,19 @@ impl Oidc {
         let from = &ask.from;
         let Ok(login) = Login::begin(from.path, from.query, now) else { return Flow::refuse(Refusal::Internal) };
         let sent = self.keep_login(from.headers, &login, now);
-        let fields = [
+        let (callback, scopes) = (self.address(from, &self.settings.callback), self.settings.scopes.join(" "));
+        let (challenge, own) = (login.challenge(), self.settings.parameters.iter());
+        let mut fields = vec![
             ("response_type", "code"),
             ("client_id", &self.settings.client_id),
-            ("redirect_uri", &self.address(from, &self.settings.callback)),
-            ("scope", &self.settings.scopes.join(" ")),
+            ("redirect_uri", &callback),
+            ("scope", &scopes),
             ("state", &login.state),
             ("nonce", &login.nonce),
-            ("code_challenge", &login.challenge()),
+            ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
+        fields.extend(own.map(|(name, value)| (name.as_str(), value.as_str())));
         let location = HeaderValue::try_from(with_query(&about.authorization, &fields));
         let (Some(cookies), Ok(location)) = (sent, location) else { return Flow::refuse(Refusal::Internal) };
         self.metrics.count(LoginResult::Started);
@@ -210,7 +213,7 @@ impl Oidc {
 
     async fn asked_again(&self, session: &Session, now: Unix) -> Refreshed {
         let Some(token) = session.refresh.as_deref() else { return Refreshed::On(session.clone()) };
-        self.questions.answer(token, self.ask_again(session, token, now)).await
+        self.questions.answer(token, session.asked, self.ask_again(session, token, now)).await
     }
 
     async fn ask_again(&self, session: &Session, token: &str, now: Unix) -> Refreshed {

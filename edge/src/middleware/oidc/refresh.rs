@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::session::Session;
+use super::session::{Session, Unix};
 
 /// What became of a session.
 #[derive(Debug, Clone)]
@@ -32,13 +32,15 @@ const KEPT: Duration = Duration::from_secs(60);
 const MANY: usize = 1000;
 
 impl Questions {
-    /// The answer for the session with this token; `ask` if there is none.
-    pub(super) async fn answer(&self, token: &str, ask: impl Future<Output = Refreshed>) -> Refreshed {
-        let answer = self.about(token);
+    /// The answer for the session with this token, of which the provider was last asked at `asked`; `ask` if there is
+    /// none.
+    pub(super) async fn answer(&self, token: &str, asked: Unix, ask: impl Future<Output = Refreshed>) -> Refreshed {
+        // A token that stays the same is asked for again when it is time.
+        let answer = self.about(&format!("{asked} {token}"));
         answer.get_or_init(|| ask).await.clone()
     }
 
-    fn about(&self, token: &str) -> Answer {
+    fn about(&self, question: &str) -> Answer {
         let mut questions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if questions.len() >= MANY {
             questions.retain(|_, (at, _)| at.elapsed() < KEPT);
@@ -46,7 +48,7 @@ impl Questions {
         if questions.len() >= 10 * MANY {
             questions.clear();
         }
-        let name = digest(&SHA256, token.as_bytes()).as_ref().to_vec();
+        let name = digest(&SHA256, question.as_bytes()).as_ref().to_vec();
         let (at, answer) = questions.entry(name).or_insert_with(|| (Instant::now(), Answer::default()));
         if at.elapsed() >= KEPT {
             (*at, *answer) = (Instant::now(), Answer::default());
@@ -66,20 +68,22 @@ mod tests {
     async fn requests_of_one_page_ask_once_and_later_ones_again() {
         let (questions, asked) = (Questions::default(), Cell::new(0));
         let person = Person { subject: "1".into(), user: "alice".into(), groups: Vec::new(), claims: [].into() };
-        let ask = |token: &'static str| {
-            questions.answer(token, async {
+        let ask = |token: &'static str, at: Unix| {
+            questions.answer(token, at, async {
                 asked.set(asked.get() + 1);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Refreshed::On(Session::begin(person.clone(), Some("next".into()), 7))
             })
         };
-        let all = futures_util::future::join_all((0..5).map(|_| ask("a"))).await;
+        let all = futures_util::future::join_all((0..5).map(|_| ask("a", 1))).await;
         assert!(all.iter().all(|one| matches!(one, Refreshed::On(session) if session.refresh.as_deref() == Some("next"))));
         assert_eq!(asked.get(), 1);
-        ask("b").await;
+        ask("b", 1).await;
         assert_eq!(asked.get(), 2, "another session");
         tokio::time::advance(KEPT).await;
-        ask("a").await;
+        ask("a", 1).await;
         assert_eq!(asked.get(), 3);
+        ask("a", 2).await;
+        assert_eq!(asked.get(), 4, "the same token, asked about anew");
     }
 }

@@ -19,6 +19,7 @@ pub struct Settings {
     pub(super) client_id: String,
     pub(super) client_secret: Option<Secret>,
     pub(super) scopes: Vec<String>,
+    pub(super) parameters: Vec<(String, String)>,
     pub(super) callback: String,
     pub(super) logout: String,
     pub(super) lifetime: Lifetime,
@@ -88,6 +89,7 @@ impl Settings {
             client_id,
             client_secret: item.get("client_secret").and_then(|item| secret(&item, reading)),
             scopes: scopes(item),
+            parameters: parameters(item, reading),
             callback,
             logout,
             lifetime: lifetime(item, reading),
@@ -162,6 +164,32 @@ fn scopes(item: &Item<'_>) -> Vec<String> {
     scopes.insert(0, "openid".to_owned());
     scopes
 }
+
+fn parameters(item: &Item<'_>, reading: &mut Reading<'_>) -> Vec<(String, String)> {
+    let table = item.get("parameters");
+    let entries = table.iter().flat_map(Item::entries);
+    let own = entries.filter_map(|(name, item)| {
+        if OURS.contains(&name) {
+            let fault = item.fault(format!("`{name}` is set by the edge itself"));
+            reading.faults.push(fault.hint("remove it here; there are keys for what may be chosen"));
+        }
+        Some((name.to_owned(), item.as_str()?.to_owned()))
+    });
+    own.collect()
+}
+
+/// What a login stands on.
+const OURS: [&str; 9] = [
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
 
 /// The callback and the logout.
 fn paths(item: &Item<'_>, reading: &mut Reading<'_>) -> [String; 2] {

@@ -92,6 +92,8 @@ families! {
         "How often a server was left alone for a while because its requests failed.";
     RETRIES = Kind::Counter, "edge_retries_total" ["route" "reason"]
         "Tries after the first of a request, by why the one before failed.";
+    MIRRORED = Kind::Counter, "edge_mirrored_total" ["route" "result"]
+        "Copies of requests: sent, failed, or left out as too many were under way (busy) or the body was too large (too_large).";
     DNS_LOOKUPS = Kind::Counter, "edge_dns_lookups_total" ["result"]
         "Look-ups of upstream names: ok, or failed with the last good addresses kept.";
     CERT_NOT_AFTER = Kind::Gauge, "edge_certificate_not_after_seconds" ["name" "issuer"]

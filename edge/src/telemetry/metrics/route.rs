@@ -9,7 +9,9 @@ use prometheus::Registry;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::families as f;
+use super::mirrored::Mirrored;
 use super::register::{counter, forget, gauge, histogram};
+use super::retry::Retry;
 use crate::telemetry::last_good::LastGood;
 use crate::telemetry::logins::LoginMetrics;
 use crate::telemetry::provider::Provider;
@@ -32,6 +34,7 @@ pub(super) struct RouteFamilies {
     retries: IntCounterVec,
     last_good: IntGaugeVec,
     logins: IntCounterVec,
+    mirrored: IntCounterVec,
 }
 
 impl RouteFamilies {
@@ -51,6 +54,7 @@ impl RouteFamilies {
             retries: counter(&f::RETRIES, registry),
             last_good: gauge(&f::MIDDLEWARE_LAST_GOOD, registry),
             logins: counter(&f::LOGINS, registry),
+            mirrored: counter(&f::MIRRORED, registry),
         }
     }
 
@@ -71,6 +75,7 @@ impl RouteFamilies {
         forget(&self.retries, &f::RETRIES, gone);
         forget(&self.last_good, &f::MIDDLEWARE_LAST_GOOD, gone);
         forget(&self.logins, &f::LOGINS, gone);
+        forget(&self.mirrored, &f::MIRRORED, gone);
         self.forget_upstreams(|route, _| gone(&[route]));
     }
 
@@ -132,31 +137,6 @@ pub struct Served<'a> {
     pub response_bytes: u64,
 }
 
-/// Why a request was tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The server before could not be reached.
-    ConnectFailed,
-    /// A connection that was kept open turned out to be closed.
-    StaleConnection,
-    /// The connection broke before there was an answer.
-    Broken,
-    /// The answer was 502, 503 or 504.
-    Unavailable,
-}
-
-impl Retry {
-    /// The metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ConnectFailed => "connect_failed",
-            Self::StaleConnection => "stale_connection",
-            Self::Broken => "broken",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
 impl RouteMetrics {
     pub(super) fn new(families: Arc<RouteFamilies>, name: &str) -> Self {
         let shared = Shared { families, name: name.into(), series: OnceLock::new() };
@@ -194,6 +174,11 @@ impl RouteMetrics {
     /// What one server of this route counts.
     pub fn upstream(&self, server: &str) -> UpstreamMetrics {
         UpstreamMetrics { route: self.clone(), server: server.into(), series: OnceLock::new() }
+    }
+
+    /// Counts a copy of a request.
+    pub fn mirrored(&self, result: Mirrored) {
+        self.shared.families.mirrored.with_label_values(&[self.name(), result.label()]).inc();
     }
 
     /// Whether a middleware of this route works with what it had before.

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::telemetry::LoginResult;
 
 fn metrics() -> Metrics {
     Metrics::new(BuildInfo { version: "0.1.0", commit: "abc" })
@@ -128,6 +129,8 @@ fn promtool_finds_nothing_to_complain_about() {
     server.checked(false);
     server.ejected();
     let _kept = route.last_good("team");
+    route.logins().count(LoginResult::Done);
+    route.mirrored(Mirrored::Sent);
     metrics.refused("", Refusal::NoRoute);
     let other = metrics.other();
     for vec in [&other.connections_open, &other.renew_at, &other.routes] {

@@ -1,3 +1,5 @@
+//! Tokens made by hand: what is for us and what only looks so.
+
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};

@@ -1,0 +1,145 @@
+//! Tokens that are good, foreign, tampered with, for others, too early and too late.
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+
+use super::super::tests::Issuer;
+use super::*;
+
+const NOW: f64 = 1_800_000_000.0;
+
+fn expected() -> Expected {
+    Expected {
+        algorithms: vec![Algorithm::ES256],
+        issuers: vec!["https://issuer".into()],
+        audiences: vec!["models".into(), "data".into()],
+        leeway: 30.0,
+    }
+}
+
+/// Good claims with these changed; null takes one away.
+fn claims(changes: Value) -> Value {
+    let mut claims = json!({ "iss": "https://issuer", "aud": "models", "sub": "ann", "exp": NOW + 60.0 });
+    for (name, value) in changes.as_object().expect("an object") {
+        claims[name] = value.clone();
+    }
+    claims.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    claims
+}
+
+#[test]
+fn a_good_token_is_opened() {
+    let issuer = Issuer::new("one");
+    let keys = Keys::of_set(&issuer.set()).expect("a key");
+    let token = issuer.sign(&claims(json!({ "aud": ["other", "data"], "nbf": NOW + 10.0, "iat": NOW })));
+    let claims = keys.verify(&token, &expected(), NOW).expect("it is good");
+    assert_eq!(claims["sub"], "ann");
+}
+
+#[test]
+fn what_a_token_says_must_hold() {
+    let issuer = Issuer::new("one");
+    let keys = Keys::of_set(&issuer.set()).expect("a key");
+    for (changes, wanted) in [
+        (json!({ "exp": NOW - 30.0 }), TokenFault::Expired),
+        (json!({ "exp": null }), TokenFault::Expired),
+        (json!({ "exp": "2100" }), TokenFault::Expired),
+        (json!({ "nbf": NOW + 31.0 }), TokenFault::Early),
+        (json!({ "nbf": "0" }), TokenFault::Early),
+        (json!({ "iat": NOW + 31.0 }), TokenFault::Early),
+        (json!({ "iss": "https://issuer/" }), TokenFault::Issuer),
+        (json!({ "iss": ["https://issuer"] }), TokenFault::Issuer),
+        (json!({ "iss": null }), TokenFault::Issuer),
+        (json!({ "aud": "model" }), TokenFault::Audience),
+        (json!({ "aud": [] }), TokenFault::Audience),
+        (json!({ "aud": null }), TokenFault::Audience),
+    ] {
+        let token = issuer.sign(&claims(changes.clone()));
+        assert_eq!(keys.verify(&token, &expected(), NOW), Err(wanted), "{changes}");
+    }
+    let late = issuer.sign(&claims(json!({ "exp": NOW - 29.0 })));
+    assert!(keys.verify(&late, &expected(), NOW).is_ok(), "clocks may be apart a little");
+}
+
+#[test]
+fn only_a_signature_of_the_issuer_counts() {
+    let (issuer, stranger) = (Issuer::new("one"), Issuer::new("one"));
+    let keys = Keys::of_set(&issuer.set()).expect("a key");
+    let good = claims(json!({}));
+    let of = |token: &str| keys.verify(token, &expected(), NOW).expect_err("it is not good");
+    assert_eq!(of(&stranger.sign(&good)), TokenFault::Signature);
+    assert_eq!(of(&Issuer::new("two").sign(&good)), TokenFault::UnknownKey);
+    // A public key is no secret.
+    for secret in [issuer.public(), issuer.set().into_bytes()] {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some("one".into());
+        let token = encode(&header, &good, &EncodingKey::from_secret(&secret)).expect("a token");
+        assert_eq!(of(&token), TokenFault::Algorithm);
+    }
+    let token = issuer.sign(&good);
+    let [head, body, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+    let part = |json: Value| data_encoding::BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+    for none in ["none", "None", "NONE", "XX999"] {
+        let head = part(json!({ "alg": none, "typ": "JWT", "kid": "one" }));
+        for signature in ["", signature] {
+            assert_eq!(of(&format!("{head}.{body}.{signature}")), TokenFault::Algorithm, "{none}");
+        }
+    }
+    let other = part(claims(json!({ "sub": "root" })));
+    assert_eq!(of(&format!("{head}.{other}.{signature}")), TokenFault::Signature);
+    assert_eq!(of(&format!("{head}.{body}.")), TokenFault::Signature);
+    let critical = part(json!({ "alg": "ES256", "kid": "one", "crit": ["x"], "x": 1 }));
+    assert_eq!(of(&format!("{critical}.{body}.{signature}")), TokenFault::Malformed);
+    for end in 0..token.len() {
+        of(&token[..end]);
+    }
+    assert_eq!(of(&"a".repeat(LONGEST + 1)), TokenFault::Malformed);
+}
+
+#[test]
+fn a_set_is_read_without_what_cannot_be_used() {
+    let issuer = Issuer::new("one");
+    let mut set: Value = serde_json::from_str(&issuer.set()).expect("JSON");
+    let keys = set["keys"].as_array_mut().expect("a list");
+    keys.push(json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "secret" }));
+    keys.push(json!({ "kty": "new", "kid": "unknown" }));
+    keys.push(json!("nonsense"));
+    let mut encrypts = keys[0].clone();
+    encrypts["use"] = json!("enc");
+    keys.push(encrypts);
+    let mut another = keys[0].clone();
+    another["alg"] = json!("ES512");
+    keys.push(another);
+    assert_eq!(Keys::of_set(&set.to_string()).expect("one key").0.len(), 1);
+    for (text, wanted) in [
+        ("", "line 1: it is not JSON"),
+        ("{}", "it has no `keys`"),
+        ("{\"keys\":[]}", "it holds no public key"),
+        ("{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}", "it holds no public key"),
+        ("<html>", "line 1: it is not JSON"),
+    ] {
+        let why = Keys::of_set(text).expect_err(wanted);
+        assert!(why.starts_with(wanted), "{why}");
+    }
+    let text = issuer.set();
+    for end in 0..text.len() {
+        assert!(Keys::of_set(&text[..end]).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn a_secret_checks_what_it_has_signed() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let keys = Keys::of_secret(&format!("{secret}\n")).expect("long enough");
+    let expected = Expected { algorithms: SECRET.map(|(_, algorithm)| algorithm).to_vec(), ..expected() };
+    let sign = |secret: &str| {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        encode(&Header::new(Algorithm::HS256), &claims(json!({})), &key).expect("a token")
+    };
+    assert!(keys.verify(&sign(secret), &expected, NOW).is_ok());
+    let other = "x123456789abcdef0123456789abcdef";
+    assert_eq!(keys.verify(&sign(other), &expected, NOW), Err(TokenFault::Signature));
+    let public = Issuer::new("one").sign(&claims(json!({})));
+    assert_eq!(keys.verify(&public, &expected, NOW), Err(TokenFault::Algorithm));
+    assert!(Keys::of_secret("too short").is_err() && Keys::of_secret("").is_err());
+}
