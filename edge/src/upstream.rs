@@ -11,6 +11,7 @@ mod pool;
 mod settings;
 mod standing;
 mod tls;
+mod upgrade;
 mod wish;
 
 pub use address::Address;

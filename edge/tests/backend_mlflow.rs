@@ -8,6 +8,7 @@ mod support {
     pub(crate) mod look;
     pub(crate) mod minio;
     pub(crate) mod mlflow;
+    pub(crate) mod oidc;
     pub(crate) mod process;
 }
 
@@ -15,10 +16,12 @@ use support::clients::{browse, script};
 use support::edge::TestEdge;
 use support::minio::{KEY, Minio, SECRET};
 use support::mlflow::Mlflow;
-use support::process::{free_port, run};
+use support::oidc::{CLIENT, Oidc};
+use support::process::{eventually, free_port, run};
 
 fn route(name: &str, port: u16, rest: &str) -> String {
-    format!("[[route]]\nname = \"{name}\"\nhost = \"{name}.test\"\nupstream = \"http://127.0.0.1:{port}\"\n{rest}\n")
+    let upstream = format!("upstream = \"http://127.0.0.1:{port}\"");
+    format!("[[route]]\nname = \"{name}\"\nhost = \"{name}.test\"\npreset = \"mlflow\"\n{upstream}\n{rest}\n")
 }
 
 /// The address of a name at the edge, as a browser shows it.
@@ -33,6 +36,12 @@ fn allowed(edge: &TestEdge) -> [String; 4] {
     ["--allowed-hosts".to_owned(), host, "--cors-allowed-origins".to_owned(), origin]
 }
 
+/// The edge asks for its health every few seconds, and may have found it down while it started.
+#[track_caller]
+fn is_up(edge: &TestEdge, uri: &str) {
+    eventually("the edge finds MLflow up", || edge.https(&format!("{uri}/version"), &[]).status == 200);
+}
+
 #[track_caller]
 fn client(edge: &TestEdge, args: &[&str]) {
     run(script(edge, "mlflow_client.py").args(args)).success();
@@ -45,12 +54,13 @@ fn its_client_and_a_browser_work_through_the_edge() {
     let edge = TestEdge::with_routes(&[
         ("mlflow.toml", &route("mlflow", port, "")),
         ("bare.toml", &route("bare", port, "host_header = \"mlflow.test\"")),
-        ("untold.toml", &route("untold", port, "host_header = \"upstream\"\nuse = [{ kind = \"origin\" }]")),
+        ("untold.toml", &route("untold", port, "host_header = \"upstream\"")),
     ]);
     let mut allowed = allowed(&edge);
     allowed[1] += &format!(",127.0.0.1:{port}");
     let _mlflow = Mlflow::start(port, &allowed.each_ref().map(String::as_str), &[]);
     let uri = origin(&edge, "mlflow");
+    is_up(&edge, &uri);
     client(&edge, &["runs", &uri]);
     a_big_artifact_goes_up_and_comes_back(&edge, &uri);
     a_name_without_its_port_is_refused(&edge, &uri);
@@ -103,11 +113,19 @@ fn the_page_shows_experiments(edge: &TestEdge, uri: &str) {
 #[test]
 fn it_lives_below_a_prefix_too() {
     let port = free_port();
-    let edge = TestEdge::with_routes(&[("mlflow.toml", &route("mlflow", port, "path = \"/mlflow\""))]);
+    // Everything moves, the answer to the health check too.
+    let edge = TestEdge::with_routes(&[(
+        "mlflow.toml",
+        &format!(
+            "[[route]]\nhost = \"mlflow.test\"\npath = \"/mlflow\"\npreset = \"mlflow\"\n[route.upstream]\n\
+             servers = \"http://127.0.0.1:{port}\"\nhealth = {{ path = \"/mlflow/health\" }}\n"
+        ),
+    )]);
     let allowed = allowed(&edge);
     let args = [&allowed.each_ref().map(String::as_str)[..], &["--static-prefix", "/mlflow"]].concat();
     let _mlflow = Mlflow::start(port, &args, &[]);
     let uri = format!("{}/mlflow", origin(&edge, "mlflow"));
+    is_up(&edge, &uri);
     let redirect = edge.https(&uri, &[]);
     assert_eq!((redirect.status, redirect.header("location")), (308, Some(format!("{uri}/").as_str())));
     client(&edge, &["runs", &uri]);
@@ -117,7 +135,8 @@ fn it_lives_below_a_prefix_too() {
 #[test]
 fn big_artifacts_go_to_s3_by_addresses_that_it_signs() {
     let (port, minio) = (free_port(), Minio::start("s3.test"));
-    let s3 = format!("[[route]]\nname = \"s3\"\nhost = \"s3.test\"\nupstream = \"{}\"\n", minio.url);
+    let s3 =
+        format!("[[route]]\nname = \"s3\"\nhost = \"s3.test\"\npreset = \"minio\"\nupstream = \"{}\"\n", minio.url);
     let edge = TestEdge::with_routes(&[("mlflow.toml", &route("mlflow", port, "")), ("s3.toml", &s3)]);
     let allowed = allowed(&edge);
     let args = [&allowed.each_ref().map(String::as_str)[..], &["--artifacts-destination", "s3://artifacts/mlflow"]];
@@ -132,6 +151,7 @@ fn big_artifacts_go_to_s3_by_addresses_that_it_signs() {
     run(script(&edge, "s3.py").arg("bucket").arg(edge.address("https").port().to_string()).arg("artifacts")).success();
     let _mlflow = Mlflow::start(port, &args.concat(), &settings);
     let uri = origin(&edge, "mlflow");
+    is_up(&edge, &uri);
     run(script(&edge, "mlflow_client.py")
         .args(["artifact", &uri, "64"])
         .env("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
@@ -142,4 +162,61 @@ fn big_artifacts_go_to_s3_by_addresses_that_it_signs() {
     assert!(parts >= 7.0, "the parts go to S3: {parts}");
     let through = edge.metric_sum("edge_request_bytes_total", &["route=\"mlflow\""]);
     assert!(through < 1e6, "and not by way of the server: {through}");
+}
+
+/// Requirement: auth (OIDC) before a backend that has none: people log in by their browser, programs bring tokens.
+#[test]
+fn people_log_in_and_programs_bring_tokens() {
+    let port = free_port();
+    let edge = TestEdge::with_routes(&[("mlflow.toml", &route("mlflow", port, ""))]);
+    let uri = origin(&edge, "mlflow");
+    let provider = Oidc::start(&[&format!("{uri}/.edge/oidc/callback"), &format!("{uri}/")]);
+    let login = format!(
+        "use = [\"people\"]\n[middleware.people]\nkind = \"oidc\"\nissuer = \"{}\"\nclient_id = \"{}\"\n\
+         client_secret = \"{}\"\nscopes = [\"profile\", \"email\", \"groups\"]\nallow_groups = [\"team\", \"robots\"]\n\
+         bearer = true\naudience = [\"https://mlflow.test\"]",
+        provider.issuer, CLIENT.0, CLIENT.1
+    );
+    edge.write_route("mlflow.toml", &route("mlflow", port, &login));
+    edge.reload().success();
+    let _mlflow = Mlflow::start(port, &allowed(&edge).each_ref().map(String::as_str), &[]);
+    eventually("the edge finds MLflow up", || edge.https(&uri, &[]).status != 503);
+    let stranger = edge.https(&format!("{uri}/api/2.0/mlflow/experiments/search?max_results=1"), &[]);
+    assert_eq!(stranger.status, 401, "{}", stranger.text());
+    let token = provider.robot_token("https://mlflow.test");
+    run(script(&edge, "mlflow_client.py").args(["runs", &uri]).env("MLFLOW_TRACKING_TOKEN", token)).success();
+    a_person_logs_in_and_out(&edge, &uri);
+}
+
+fn a_person_logs_in_and_out(edge: &TestEdge, uri: &str) {
+    let (go, log_out) = (format!("go={uri}/"), format!("go={uri}/.edge/oidc/logout"));
+    let asked = "until=!!document.querySelector('input[name=login]')";
+    let submit = "do=document.querySelector('button[type=submit]').click()";
+    let log_in = |name| {
+        [
+            go.clone(),
+            asked.into(),
+            format!("type=input[name=login]|{name}"),
+            "type=input[name=password]|any".into(),
+            submit.into(),
+        ]
+    };
+    let inside = [
+        "until=location.host.startsWith('mlflow.test') && document.readyState == 'complete'",
+        "do=location.hash = '#/experiments'",
+        "until=document.body.innerText.includes('through the edge')",
+        &log_out,
+        "until=!!document.querySelector('button[name=logout]')",
+        "do=document.querySelector('button[name=logout]').click()",
+        // The provider leads back, and the edge leads there again.
+        asked,
+        "print=location.host",
+    ];
+    let steps = log_in("alice");
+    let said = browse(edge, &[&steps.each_ref().map(String::as_str)[..], &inside].concat());
+    assert!(said.starts_with("127.0.0.1:"), "the login is asked for again: {said}");
+    // Somebody whom the provider knows and who is in no group that may.
+    let steps = log_in("bob");
+    let refused = ["until=document.body.innerText.includes('403')", "print=document.body.innerText"];
+    browse(edge, &[&steps.each_ref().map(String::as_str)[..], &refused].concat());
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
-use pingora::upstreams::peer::{ALPN, HttpPeer};
+use pingora::upstreams::peer::HttpPeer;
 use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
@@ -23,6 +23,7 @@ use super::health::Checks;
 use super::peer::Template;
 use super::settings::{Choice, Scheme, Settings};
 use super::tls::{BuildError, Profile, SystemRoots};
+use super::upgrade;
 use super::wish::{self, StickyKey, Wish, Wishes};
 use crate::telemetry::{Outcome, RouteMetrics, events};
 use server::{Known, Member};
@@ -306,9 +307,7 @@ impl Pick {
     /// is spoken to in HTTP/2 only stays so.
     pub fn peer_for_upgrade(&self) -> Box<HttpPeer> {
         let mut peer = self.peer();
-        if peer.options.alpn == ALPN::H2H1 {
-            peer.options.alpn = ALPN::H1;
-        }
+        upgrade::prepare(&mut peer);
         peer
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::ALPN;
 use tokio::runtime::Handle;
 
 use super::*;
