@@ -1,6 +1,7 @@
 //! Refuses paths below a prefix with 403, whoever asks and in whatever spelling: a path is refused if any of its possible
 //! readings (escapes decoded, dot segments removed, slashes merged, in any case) is below one of the prefixes. So it
-//! can stand on routes with `path_policy = "raw"` too.
+//! can stand on routes with `path_policy = "raw"` too. The path is judged where the step stands, and again as the server will
+//! see it, when other steps have changed it.
 //!
 //! ```toml
 //! [middleware.no-admin]
@@ -72,6 +73,17 @@ pub(super) fn network(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<IpNe
 
 impl Middleware for DenyPath {
     fn request(&self, ask: &mut Ask<'_>) -> Flow {
+        self.judge(ask)
+    }
+
+    /// A step behind this one may have made a denied path of another.
+    fn last_look(&self, ask: &mut Ask<'_>) -> Flow {
+        if ask.done.target.is_some() { self.judge(ask) } else { Flow::Next }
+    }
+}
+
+impl DenyPath {
+    fn judge(&self, ask: &Ask<'_>) -> Flow {
         let client = ask.from.client.to_canonical();
         if !any_reading_below(ask.target().0, &self.prefixes) || self.except.iter().any(|net| net.contains(&client)) {
             return Flow::Next;

@@ -28,6 +28,11 @@ pub trait Middleware: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Flow::Next))
     }
 
+    /// Sees a request once more when all steps have let it pass: as the server will see it.
+    fn last_look(&self, _ask: &mut Ask<'_>) -> Flow {
+        Flow::Next
+    }
+
     /// Sees the head of the answer to a request that it has seen, whoever made it.
     fn reply(&self, _reply: &mut Reply<'_>) {}
 }
