@@ -117,12 +117,12 @@ const NAME_CLIENT: [&str; 3] = ["x-forwarded-for", "x-real-ip", "forwarded"];
 
 fn name_client(head: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result<()> {
     let (peer, client) = (origin.peer.to_canonical(), origin.client.to_canonical());
-    let mut chain = String::new();
-    for earlier in head.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()) {
-        chain.push_str(earlier);
-        chain.push_str(", ");
+    let mut chain = Vec::new();
+    for earlier in head.headers.get_all("x-forwarded-for") {
+        chain.extend_from_slice(earlier.as_bytes());
+        chain.extend_from_slice(b", ");
     }
-    chain.push_str(&peer.to_string());
+    chain.extend_from_slice(peer.to_string().as_bytes());
     head.insert_header("X-Forwarded-For", chain)?;
     if !head.headers.contains_key("x-real-ip") {
         head.insert_header("X-Real-IP", client.to_string())?;
