@@ -118,6 +118,7 @@ fn made(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Middleware> {
         kind: kind.to_owned(),
         settings: format!("{{ kind = \"{kind}\", {settings} }}"),
         one_reading: false,
+        servers: false,
         from_preset: false,
     };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("bench");

@@ -140,6 +140,13 @@ impl Document {
     }
 }
 
+/// A text as TOML that reads back as the same text without any variables.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    emit::string(&text.replace('$', "$$"), &mut out);
+    out
+}
+
 /// One value in a document, with its key path.
 #[derive(Debug, Clone)]
 pub struct Item<'d> {

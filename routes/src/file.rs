@@ -128,6 +128,7 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>, definitions: &Definit
     let name = reader.name(item, &hosts);
     let target = reader.target(item);
     let steps = reader.steps(item, defaults.as_ref(), definitions);
+    reader.check_servers(item, &steps, target.as_ref());
     let options = reader.options(item, &rule, target.as_ref(), &steps);
     let mut faults = reader.faults;
     let label = name.clone().unwrap_or_else(|| item.key().to_owned());

@@ -73,7 +73,7 @@ impl Kind for Guard {
     }
 
     fn check(&self, _: &Item<'_>, _: &mut Reading<'_>) -> Needs {
-        Needs { one_reading: true }
+        Needs { one_reading: true, servers: false }
     }
 }
 

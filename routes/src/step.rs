@@ -1,7 +1,7 @@
 //! One use of a middleware: its name, its kind and its settings, checked but not understood: what a kind does is
 //! known to whoever builds it.
 
-use crate::document::{Document, Item, Kind as Value, Source, Vars};
+use crate::document::{Document, Item, Kind as Value, Source, Vars, quoted};
 use crate::fault::{Faults, did_you_mean};
 use crate::shape::walk_keys;
 use crate::world::{Needs, Reading, World};
@@ -17,6 +17,8 @@ pub struct Step {
     pub settings: String,
     /// Whether what it does depends on the canonical reading of the path.
     pub one_reading: bool,
+    /// Whether it does nothing without servers.
+    pub servers: bool,
     /// Whether it comes from the preset of the route.
     pub from_preset: bool,
 }
@@ -44,7 +46,7 @@ impl Step {
             return None;
         };
         walk_keys(item, found.keys(), &OURS, faults);
-        let Needs { one_reading } = found.check(item, &mut Reading { world, faults });
+        let Needs { one_reading, servers } = found.check(item, &mut Reading { world, faults });
         let own = item.get("name").and_then(|name| name.as_str());
         Some(Self {
             name: name.or(own).unwrap_or(word).to_owned(),
@@ -52,6 +54,7 @@ impl Step {
             // A value of one key is one line.
             settings: format!("{{ {} }}", item.to_toml_lines(&["name"]).trim_end().replace('\n', ", ")),
             one_reading,
+            servers,
             from_preset: false,
         })
     }
@@ -60,7 +63,7 @@ impl Step {
     pub(crate) fn to_toml(&self) -> String {
         let Self { name, settings, .. } = self;
         match settings.strip_prefix('{') {
-            Some(rest) if *name != self.kind => format!("{{ name = \"{name}\",{rest}"),
+            Some(rest) if *name != self.kind => format!("{{ name = {},{rest}", quoted(name)),
             _ => settings.clone(),
         }
     }

@@ -90,7 +90,7 @@ impl Kind for ApiToken {
 
     fn needs(settings: &Settings) -> Needs {
         // Which tokens have paths is in a file that may change: the route is held to it at any time.
-        Needs { one_reading: settings.scopes == PathScopes::Allowed }
+        Needs { one_reading: settings.scopes == PathScopes::Allowed, ..Needs::default() }
     }
 
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use routes::document::Item;
 use routes::shape::{Key, Shape};
-use routes::world::Reading;
+use routes::world::{Needs, Reading};
 
 use super::body_limit::size;
 use super::compress::is_stream;
@@ -60,6 +60,10 @@ impl Kind for Buffer {
             reading.faults.push(fault.hint("write `max_request`, `max_answer` or both"));
         }
         Some(Buffer { max_request, max_answer: max_answer.and_then(|size| usize::try_from(size).ok()) })
+    }
+
+    fn needs(_: &Self::Settings) -> Needs {
+        Needs { servers: true, ..Needs::default() }
     }
 
     fn build(settings: Buffer, _: &Building<'_>) -> Result<Self, BuildError> {

@@ -26,7 +26,7 @@ use http::{Uri, header};
 use routes::document::Item;
 use routes::shape::{Key, Shape};
 use routes::units;
-use routes::world::Reading;
+use routes::world::{Needs, Reading};
 use tokio::sync::Semaphore;
 
 use self::copy::{Collect, Copies, Copy};
@@ -94,6 +94,10 @@ impl Kind for Mirror {
             at_once: usize::try_from(number("at_once").unwrap_or(32)).ok()?,
             timeout: item.get("timeout").and_then(|item| item.as_duration()).unwrap_or(TIMEOUT),
         })
+    }
+
+    fn needs(_: &Self::Settings) -> Needs {
+        Needs { servers: true, ..Needs::default() }
     }
 
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {

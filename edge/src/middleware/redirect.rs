@@ -90,7 +90,7 @@ impl Kind for Redirect {
     }
 
     fn needs(settings: &Redirect) -> Needs {
-        Needs { one_reading: settings.moved.is_some() || settings.slash.is_some() }
+        Needs { one_reading: settings.moved.is_some() || settings.slash.is_some(), ..Needs::default() }
     }
 
     fn build(settings: Redirect, _: &Building<'_>) -> Result<Self, BuildError> {

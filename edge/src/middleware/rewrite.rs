@@ -49,7 +49,7 @@ impl Kind for Rewrite {
     }
 
     fn needs(_: &Rewrite) -> Needs {
-        Needs { one_reading: true }
+        Needs { one_reading: true, ..Needs::default() }
     }
 
     fn build(settings: Rewrite, _: &Building<'_>) -> Result<Self, BuildError> {

@@ -45,7 +45,7 @@ impl Kind for StripPrefix {
     }
 
     fn needs(_: &Self::Settings) -> Needs {
-        Needs { one_reading: true }
+        Needs { one_reading: true, ..Needs::default() }
     }
 
     fn build((prefixes, slash): Self::Settings, _: &Building<'_>) -> Result<Self, BuildError> {

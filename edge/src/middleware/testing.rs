@@ -79,7 +79,14 @@ pub(crate) fn try_made_in(folder: &Path, kind: &str, settings: &str) -> Result<A
     let mut inline = format!("{{ kind = \"{kind}\"");
     table.iter().for_each(|(name, value)| inline.push_str(&format!(", {name} = {}", inline_value(value))));
     inline.push_str(" }");
-    let step = Step { name: kind.into(), kind: kind.into(), settings: inline, one_reading: false, from_preset: false };
+    let step = Step {
+        name: kind.into(),
+        kind: kind.into(),
+        settings: inline,
+        one_reading: false,
+        servers: false,
+        from_preset: false,
+    };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
     build(&step, &Building { folder, state: folder, route: "app", name: kind, metrics: &metrics })
 }

@@ -39,7 +39,8 @@ fn separated<T>(items: &[T], [open, close]: [char; 2], text: &mut String, one: i
     text.push(close);
 }
 
-fn string(value: &str, text: &mut String) {
+/// A text with its quotes, as TOML.
+pub(super) fn string(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {

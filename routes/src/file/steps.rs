@@ -7,6 +7,7 @@ use crate::document::{Item, Kind};
 use crate::fault::{Place, did_you_mean};
 use crate::shape::Shape;
 use crate::step::Step;
+use crate::target::Target;
 
 pub(super) const USE: Shape = Shape::OneOrMany(&Shape::Either(&[Shape::Text("a middleware's name"), Shape::Any]));
 pub(super) const USE_DOC: &str = "Middlewares in the order in which they see a request: names of `[middleware.NAME]`, or \
@@ -26,6 +27,18 @@ pub(crate) struct Definition {
 }
 
 impl Reader<'_> {
+    /// Refuses steps that would do nothing: somebody who writes one expects something of it.
+    pub(super) fn check_servers(&mut self, item: &Item<'_>, steps: &[Step], target: Option<&Target>) {
+        if target.is_none_or(|target| matches!(target, Target::Upstream(_))) {
+            return;
+        }
+        for step in steps.iter().filter(|step| step.servers) {
+            let at = item.own("use").unwrap_or_else(|| item.clone());
+            let fault = at.fault(format!("`{}` does nothing on a route without an upstream", step.name));
+            self.faults.push(fault.hint("remove it from `use`"));
+        }
+    }
+
     /// The steps of the preset, then those of the route.
     pub(super) fn steps(&mut self, item: &Item<'_>, preset: Option<&Item<'_>>, definitions: &Definitions) -> Vec<Step> {
         let without: Vec<Item<'_>> = item.own("without").map(|item| item.one_or_many()).unwrap_or_default();

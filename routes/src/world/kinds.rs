@@ -31,6 +31,8 @@ pub trait Kind {
 pub struct Needs {
     /// Whether what it does depends on the canonical reading of the path: paths with two readings are then refused.
     pub one_reading: bool,
+    /// Whether it does nothing without servers: on a route that answers by itself it is a fault.
+    pub servers: bool,
 }
 
 /// The check of the settings of one middleware.
