@@ -144,6 +144,11 @@ impl ProxyHttp for Edge {
         if let Some(conn) = &cx.conn {
             conn.control.took(bytes);
         }
+        // What passes behind a 101 is a conversation, not a body.
+        let is_tunnel = cx.conn.as_ref().is_some_and(|conn| conn.control.is_tunnel());
+        if is_tunnel {
+            return Ok(());
+        }
         if cx.body_limit().is_some_and(|limit| cx.request_bytes > limit) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than the route allows");
         }
@@ -262,7 +267,8 @@ impl ProxyHttp for Edge {
             pick.done(failure::outcome(error, fault), None, Some(&error.to_string()));
         }
         tracing::debug!(request_id = cx.id, route = cx.route(), %error, "the request failed");
-        if session.response_written().is_some_and(|head| !head.status.is_informational()) {
+        let has_begun = |head: &ResponseHeader| head.status == 101 || !head.status.is_informational();
+        if session.response_written().is_some_and(has_begun) {
             // Too late for words: the connection is closed or the stream reset, so that the cut can be seen.
             answer::note(cx, &self.metrics, refusal, None);
         } else if let Err(error) = answer::refuse(session, cx, &self.metrics, Denial::new(refusal)).await {
@@ -317,6 +323,7 @@ impl Edge {
             Some(Err(_)) | None => request_id::next(),
         };
         cx.client = self.client(session, cx);
+        cx.scheme = client::scheme(&session.req_header().headers, cx.conn.as_deref());
         cx.has_body = !session.as_downstream_mut().is_body_done();
         if let Some(watch) = cx.body.as_ref().filter(|_| cx.has_body) {
             watch.expect();
@@ -328,7 +335,7 @@ impl Edge {
         let conn = cx.conn.as_ref()?;
         let trusted = self.trusted_proxies.get(&*conn.entrypoint).filter(|_| conn.trusted_peer);
         let values = session.req_header().headers.get_all("x-forwarded-for").iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
-        Some(trusted.map_or(conn.client.ip(), |trusted| client::of(conn.client.ip(), texts, trusted)))
+        let values = values.map(http::HeaderValue::as_bytes);
+        Some(trusted.map_or(conn.client.ip(), |trusted| client::of(conn.client.ip(), values, trusted)))
     }
 }

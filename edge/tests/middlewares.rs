@@ -9,7 +9,7 @@ mod support {
 
 use support::backend::Backend;
 use support::curl::Answer;
-use support::edge::TestEdge;
+use support::edge::{PLAIN, TestEdge};
 
 const PROTOCOLS: [&str; 2] = ["--http1.1", "--http2"];
 
@@ -124,4 +124,58 @@ fn addresses_and_cookies_of_a_server_that_believes_to_be_elsewhere_are_mended() 
         assert_eq!(answer.header("link"), Some(links.as_str()));
         assert_eq!(answer.all("set-cookie"), ["a=1; Path=/app/; Secure", "b=2; Path=/app/x; HttpOnly; Secure"]);
     }
+}
+
+#[test]
+fn a_step_that_changes_the_path_is_no_way_around_what_a_preset_denies() {
+    let backend = Backend::echo();
+    for (preset, steps, path) in [
+        ("vllm", "{ kind = \"strip-prefix\", prefix = \"/llm\" }", "/llm/metrics"),
+        ("prometheus", "{ kind = \"strip-prefix\", prefix = \"/p\" }", "/p/-/quit"),
+        ("prometheus", "{ kind = \"rewrite\", from = \"^/p/(.*)$\", to = \"/{1}\" }", "/p/api/v1/admin/tsdb/snapshot"),
+        ("grafana", "{ kind = \"strip-prefix\", prefix = \"/g\" }", "/g/metrics"),
+    ] {
+        let edge = edge(&backend.url(), &format!("preset = \"{preset}\"\nuse = [{steps}]"));
+        for protocol in PROTOCOLS {
+            let answer = get(&edge, protocol, path, &[]);
+            assert_eq!(answer.status, 403, "{preset} {path}: {}", answer.text());
+        }
+    }
+    assert!(backend.heads().iter().all(|head| !head.contains("/metrics") && !head.contains("/quit")));
+}
+
+#[test]
+fn files_are_found_behind_a_prefix_and_steps_that_need_a_server_are_refused() {
+    let route = "[[route]]\nhost = \"app.test\"\npath = \"/docs/\"\nfiles = \"site\"\n\
+        use = [{ kind = \"strip-prefix\", prefix = \"/docs\" }]\n";
+    let edge = TestEdge::start(|_| {
+        let files =
+            [("edge.toml", PLAIN), ("routes/app.toml", route), ("site/a.txt", "a"), ("site/in/index.html", "in")];
+        files.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec()
+    });
+    assert_eq!(get(&edge, "--http2", "/docs/a.txt", &[]).text(), "a");
+    assert_eq!(get(&edge, "--http2", "/docs/in", &[]).header("location"), Some("/docs/in/"));
+    edge.write_route(
+        "app.toml",
+        &route.replace("\"strip-prefix\", prefix = \"/docs\"", "\"buffer\", max_request = \"1KiB\""),
+    );
+    let ran = edge.command(&["check"]);
+    assert!(ran.stdout.contains("`buffer` does nothing on a route without an upstream"), "{}", ran.stdout);
+}
+
+/// What a proxy in front says of the client counts for every step, and only what it says.
+#[test]
+fn steps_see_the_scheme_and_the_client_that_a_trusted_proxy_names() {
+    let backend = Backend::echo();
+    let config = PLAIN.replace("redirect = \"https\"", "trusted_proxies = [\"127.0.0.0/8\"]");
+    let steps = "use = [{ kind = \"ip\", allow = \"127.0.0.0/8\" }, { kind = \"redirect\", scheme = \"https\" }]";
+    let route =
+        format!("[[route]]\nhost = \"app.test\"\nentrypoint = \"http\"\nupstream = \"{}\"\n{steps}\n", backend.url());
+    let edge = TestEdge::with_config(&config, &[("app.toml", &route)]);
+    let ask = |fields: &[&str]| edge.http("http://app.test/", fields).status;
+    assert_eq!(ask(&[]), 308, "it came in clear");
+    assert_eq!(ask(&["-H", "X-Forwarded-Proto: https"]), 200, "it came by HTTPS to the proxy");
+    assert_eq!(ask(&["-H", "X-Forwarded-For: 203.0.113.9"]), 403);
+    let hidden = "X-Forwarded-For: \u{e9}, 203.0.113.9";
+    assert_eq!(ask(&["-H", hidden]), 403, "bytes of a stranger hide nobody");
 }

@@ -8,7 +8,7 @@ mod support {
     pub(crate) mod wire;
 }
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -152,4 +152,30 @@ fn an_upgrade_is_no_way_around_the_rules() {
     assert_eq!(wire.answer().status, 101);
     drop(wire);
     eventually("the tunnel ends with its client", || backend.open() == 0);
+}
+
+/// A conversation behind a 101 is no body: it has no limit, and nothing but its own bytes comes out of it, also when the
+/// server breaks off.
+#[test]
+fn a_tunnel_may_carry_more_than_a_body_and_gets_no_words_of_ours() {
+    const HEARD: usize = 64 * 1024;
+    let backend = Backend::serve((Ipv4Addr::LOCALHOST, 0).into(), |mut stream, _| {
+        let mut reader = BufReader::new(&stream);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {}
+        let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        let mut write = &stream;
+        drop(write.write_all(agreed));
+        drop(reader.read_exact(&mut vec![0; HEARD]).and_then(|()| write.write_all(b"heard")));
+        drop(stream.flush());
+    });
+    let edge = edge(&backend, "limits = { body = \"1KiB\" }\n");
+    let mut wire = TlsClient::new(&edge).connect("app.test");
+    wire.send(UPGRADE);
+    assert_eq!(wire.answer().status, 101);
+    wire.send(vec![b'x'; HEARD]);
+    assert_eq!(wire.exactly(5), b"heard");
+    // The server is gone: what is sent now breaks the tunnel from that side.
+    eventually("the tunnel ends", || wire.try_send([b'x'; 1024]).is_err());
+    assert_eq!(String::from_utf8_lossy(&wire.rest()), "");
 }

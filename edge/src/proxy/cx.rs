@@ -32,6 +32,8 @@ pub struct Cx {
     pub body: Option<Arc<BodyWatch>>,
     /// Who asked, as far as trusted proxies tell; known from the first phase on.
     pub client: Option<IpAddr>,
+    /// `http` or `https`, as the client spoke it as far as trusted proxies tell; known from the first phase on.
+    pub scheme: &'static str,
     /// Whether a body is still to come when its head has been read.
     pub has_body: bool,
     /// Its name in logs.
@@ -84,6 +86,7 @@ impl Cx {
             conn: None,
             body: None,
             client: None,
+            scheme: "https",
             has_body: false,
             id: String::new(),
             asked: Asked::default(),

@@ -27,7 +27,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) async fn answer(session: &mut Session, cx: &mut Cx, route: &Arc<Route>) -> pingora::Result<Routed> {
     match &route.target {
         Target::Redirect(target) => {
-            let scheme = cx.conn.as_ref().map_or("https", |conn| conn.scheme());
+            let scheme = cx.scheme;
             let asked = &cx.asked;
             let original = Original { scheme, host: &asked.host, path: &asked.path, query: asked.query.as_deref() };
             let to = target.to.render(&original);
@@ -62,13 +62,16 @@ pub(super) async fn files(session: &mut Session, cx: &mut Cx, route: &Route, roo
     if !matches!(session.req_header().method, Method::GET | Method::HEAD) {
         return Ok(Refusal::MethodNotAllowed.into());
     }
-    let path = routes::path::Canonical::read(cx.asked.path.as_bytes()).path.into_owned();
+    // Steps may have taken a prefix off, as for a server.
+    let changed = cx.done.target.as_deref().map(|target| target.split_once('?').map_or(target, |(path, _)| path));
+    let path = routes::path::Canonical::read(changed.unwrap_or(&cx.asked.path).as_bytes()).path.into_owned();
     match files::look(root, &path, settings).await {
         Ok(Looked::File(found)) => send(session, cx, found).await,
         Ok(Looked::Folder) => {
             let query = cx.asked.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
             // Made of the canonical path, which begins with exactly one slash: it cannot lead to another host.
-            redirect(session, cx, 308, &format!("{path}/{query}")).await
+            let asked = routes::path::Canonical::read(cx.asked.path.as_bytes()).path.into_owned();
+            redirect(session, cx, 308, &format!("{asked}/{query}")).await
         }
         Ok(Looked::Listing(names)) => {
             let mut head = ResponseHeader::build(200, Some(4))?;

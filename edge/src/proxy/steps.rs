@@ -43,6 +43,12 @@ async fn run(head: &RequestHeader, cx: &Cx, steps: &[Arc<dyn Middleware>], done:
         }
         done.reached = index + 1;
     }
+    for step in steps {
+        let flow = step.last_look(&mut Ask { from, done });
+        if !matches!(flow, Flow::Next) {
+            return flow;
+        }
+    }
     Flow::Next
 }
 
@@ -50,7 +56,7 @@ fn asker<'a>(head: &'a RequestHeader, cx: &'a Cx) -> Option<Asker<'a>> {
     let conn = cx.conn.as_ref()?;
     Some(Asker {
         method: &head.method,
-        scheme: conn.scheme(),
+        scheme: cx.scheme,
         host: &cx.asked.host,
         authority: &cx.asked.authority,
         path: &cx.asked.path,

@@ -38,7 +38,7 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
     let Some(pick) = pick(pool, cx, wish, timeouts.connect).await else {
         return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the route can be tried");
     };
-    cx.sticky = pick.cookie(wish, cx.conn.as_ref().is_some_and(|conn| conn.scheme() == "https"));
+    cx.sticky = pick.cookie(wish, cx.scheme == "https");
     let upgrade = head.headers.contains_key(header::UPGRADE);
     let mut peer = if upgrade { pick.peer_for_upgrade() } else { pick.peer() };
     if let Some(conn) = cx.conn.as_ref().filter(|_| !session.is_http2()) {
@@ -109,7 +109,7 @@ pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
     let Some(conn) = &cx.conn else {
         return Error::e_explain(ErrorType::InternalError, "a request without a connection");
     };
-    let scheme = conn.scheme();
+    let scheme = cx.scheme;
     let default_port = if scheme == "https" { 443 } else { 80 };
     let origin = Origin {
         peer: conn.client.ip(),
