@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 runs=${RUNS:-3}
-places=$(((($(ulimit -Hn) - 1000) / 2)))
+places=$((($(ulimit -Hn) - 1000) / 2))
 count=${CONNECTIONS:-$((places < 10000 ? places : 10000))}
 each=()
 
