@@ -19,7 +19,6 @@
 //! never accepted. A token must say when it expires.
 
 mod keys;
-mod token;
 
 use std::time::Duration;
 
@@ -33,11 +32,11 @@ use routes::shape::{Key, Shape};
 use routes::world::Reading;
 
 use self::keys::{Published, Source};
-use self::token::{Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
 use super::authorization::{Authorization, PASS_AUTHORIZATION, Told, USER_HEADER, field_name, is_user, set_field};
 use super::client::{self, Client};
 use super::forward_auth::url;
 use super::hot_file::HotFile;
+use super::signed::{Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
 use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware};
 use crate::telemetry::Refusal;
 

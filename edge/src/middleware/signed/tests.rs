@@ -1,12 +1,53 @@
 //! Tokens that are good, foreign, tampered with, for others, too early and too late.
 
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header, encode};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::json;
 
-use super::super::tests::Issuer;
 use super::*;
 
 const NOW: f64 = 1_800_000_000.0;
+
+/// Somebody who signs tokens, with a key of this name.
+pub(in crate::middleware) struct Issuer {
+    key: KeyPair,
+    id: &'static str,
+}
+
+impl Issuer {
+    pub(in crate::middleware) fn new(id: &'static str) -> Self {
+        Self { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"), id }
+    }
+
+    /// The public key as a point.
+    pub(in crate::middleware) fn public(&self) -> Vec<u8> {
+        self.key.public_key_raw().to_vec()
+    }
+
+    /// Its JWK set.
+    pub(in crate::middleware) fn set(&self) -> String {
+        let point = self.public();
+        let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.id, "alg": "ES256", "x": x, "y": y }] }).to_string()
+    }
+
+    pub(in crate::middleware) fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.id.to_owned());
+        encode(&header, claims, &EncodingKey::from_ec_der(&self.key.serialize_der())).expect("a token")
+    }
+
+    /// A token for the next hour with these claims too.
+    pub(in crate::middleware) fn token(&self, more: Value) -> String {
+        let mut claims = json!({ "aud": "models", "sub": "ann", "exp": Timestamp::now().as_second() + 3600 });
+        for (name, value) in more.as_object().expect("an object") {
+            claims[name] = value.clone();
+        }
+        self.sign(&claims)
+    }
+}
 
 fn expected() -> Expected {
     Expected {
@@ -78,7 +119,7 @@ fn only_a_signature_of_the_issuer_counts() {
     }
     let token = issuer.sign(&good);
     let [head, body, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
-    let part = |json: Value| data_encoding::BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+    let part = |json: Value| BASE64URL_NOPAD.encode(json.to_string().as_bytes());
     for none in ["none", "None", "NONE", "XX999"] {
         let head = part(json!({ "alg": none, "typ": "JWT", "kid": "one" }));
         for signature in ["", signature] {

@@ -1,4 +1,4 @@
-//! A signed token: whose key signed it, and whether it is for us, now.
+//! Signed tokens (JWT): whose key signed one, and whether it is for us, now. What else it must say is for who asks.
 
 use std::fmt;
 
@@ -94,7 +94,8 @@ impl Keys {
     /// # Errors
     /// When there is no key left.
     pub(super) fn of_set(json: &str) -> Result<Self, String> {
-        let set: Value = serde_json::from_str(json).map_err(|error| format!("line {}: it is not JSON", error.line()))?;
+        let set: Value =
+            serde_json::from_str(json).map_err(|error| format!("line {}: it is not JSON", error.line()))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no `keys`, so it is no JWK set")?;
         let keys: Vec<Key> = keys.iter().take(MOST_KEYS).filter_map(key).collect();
         if keys.is_empty() { Err("it holds no public key that can be used".to_owned()) } else { Ok(Self(keys)) }
@@ -222,4 +223,4 @@ pub(super) fn values(claim: Option<&Value>) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
