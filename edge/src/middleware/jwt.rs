@@ -36,7 +36,7 @@ use super::authorization::{Authorization, PASS_AUTHORIZATION, Told, USER_HEADER,
 use super::client::{self, Client};
 use super::forward_auth::url;
 use super::hot_file::HotFile;
-use super::signed::{Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
+use super::signed::{Accepted, Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
 use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware};
 use crate::telemetry::Refusal;
 
@@ -67,7 +67,12 @@ enum From {
 /// What is asked of a token, and what becomes of its claims.
 #[derive(Debug)]
 struct Checks {
-    expected: Expected,
+    algorithms: Vec<Algorithm>,
+    /// Any, if none is named.
+    issuers: Vec<String>,
+    /// Any, if none is named.
+    audiences: Vec<String>,
+    leeway: Duration,
     required: Vec<(String, Vec<String>)>,
     user_claim: String,
     headers: Vec<(String, HeaderName)>,
@@ -132,12 +137,10 @@ impl Kind for Jwt {
         let required = item.get("required_claims");
         let required = required.iter().flat_map(Item::entries);
         let checks = Checks {
-            expected: Expected {
-                algorithms: algorithms(item, is_secret, reading),
-                issuers: list("issuer"),
-                audiences: list("audience"),
-                leeway: duration("leeway", Duration::from_secs(30)).as_secs_f64(),
-            },
+            algorithms: algorithms(item, is_secret, reading),
+            issuers: list("issuer"),
+            audiences: list("audience"),
+            leeway: duration("leeway", Duration::from_secs(30)),
             required: required.map(|(claim, item)| (claim.to_owned(), texts(&item))).collect(),
             user_claim: item.get("user_claim").and_then(|item| item.as_str()).unwrap_or("sub").to_owned(),
             headers,
@@ -254,7 +257,7 @@ impl Middleware for Jwt {
 
 impl Jwt {
     fn judge(&self, keys: &Keys, token: &str) -> Judged {
-        match keys.verify(token, &self.checks.expected, Timestamp::now().as_second() as f64) {
+        match keys.verify(token, &self.checks.expected(), Timestamp::now().as_second() as f64) {
             Ok(claims) => Judged::Good(Box::new(claims)),
             Err(fault) => Judged::Bad(fault),
         }
@@ -262,6 +265,15 @@ impl Jwt {
 }
 
 impl Checks {
+    fn expected(&self) -> Expected<'_> {
+        Expected {
+            algorithms: &self.algorithms,
+            issuer: any_or(&self.issuers),
+            audience: any_or(&self.audiences),
+            leeway: self.leeway.as_secs_f64(),
+        }
+    }
+
     fn pass(&self, ask: &mut Ask<'_>, claims: &Claims) -> Flow {
         let Some(user) = values(claims.get(&self.user_claim)).into_iter().next().filter(|user| is_user(user)) else {
             return bad(TokenFault::Nobody);
@@ -277,6 +289,10 @@ impl Checks {
         }
         Flow::Next
     }
+}
+
+fn any_or(named: &[String]) -> Accepted<'_> {
+    if named.is_empty() { Accepted::Any } else { Accepted::OneOf(named) }
 }
 
 /// Whether a claim has one of these values, or is there at all if none is named.

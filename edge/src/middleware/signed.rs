@@ -52,16 +52,32 @@ pub(super) enum TokenFault {
 }
 
 /// What a token must be.
-#[derive(Debug)]
-pub(super) struct Expected {
-    /// Never empty, and of the kind that the keys are.
-    pub(super) algorithms: Vec<Algorithm>,
-    /// Any, if none is named.
-    pub(super) issuers: Vec<String>,
-    /// Any, if none is named.
-    pub(super) audiences: Vec<String>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// Of the kind that the keys are.
+    pub(super) algorithms: &'a [Algorithm],
+    pub(super) issuer: Accepted<'a>,
+    pub(super) audience: Accepted<'a>,
     /// For clocks that are not quite right, in seconds.
     pub(super) leeway: f64,
+}
+
+/// Which texts a claim may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Accepted<'a> {
+    /// All, and it may be missing.
+    Any,
+    /// One of these; of an empty list none is.
+    OneOf(&'a [String]),
+}
+
+impl Accepted<'_> {
+    fn has_one_of(self, texts: &[&str]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(ours) => texts.iter().any(|text| ours.iter().any(|one| one == text)),
+        }
+    }
 }
 
 /// Most keys of a set that are looked at.
@@ -118,8 +134,8 @@ impl Keys {
     ///
     /// # Errors
     /// The reason for which it is not accepted.
-    pub(super) fn verify(&self, token: &str, expected: &Expected, now: f64) -> Result<Claims, TokenFault> {
-        let claims = self.open(token, &expected.algorithms)?;
+    pub(super) fn verify(&self, token: &str, expected: &Expected<'_>, now: f64) -> Result<Claims, TokenFault> {
+        let claims = self.open(token, expected.algorithms)?;
         check(&claims, expected, now)?;
         Ok(claims)
     }
@@ -192,14 +208,12 @@ fn signature_alone(algorithm: Algorithm) -> Validation {
     validation
 }
 
-fn check(claims: &Claims, expected: &Expected, now: f64) -> Result<(), TokenFault> {
-    let is_one_of = |name: &str, ours: &[String]| {
-        ours.is_empty() || values(claims.get(name)).iter().any(|value| ours.iter().any(|one| one == value))
-    };
-    if !is_one_of("iss", &expected.issuers) || claims.get("iss").is_some_and(|issuer| !issuer.is_string()) {
+fn check(claims: &Claims, expected: &Expected<'_>, now: f64) -> Result<(), TokenFault> {
+    let issuer = claims.get("iss");
+    if issuer.is_some_and(|issuer| !issuer.is_string()) || !expected.issuer.has_one_of(&values(issuer)) {
         return Err(TokenFault::Issuer);
     }
-    if !is_one_of("aud", &expected.audiences) {
+    if !expected.audience.has_one_of(&values(claims.get("aud"))) {
         return Err(TokenFault::Audience);
     }
     let time = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
