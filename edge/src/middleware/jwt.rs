@@ -195,13 +195,13 @@ fn from(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<From> {
 
 /// Those that may be used with the keys: the other kind would have a public key taken for a secret.
 fn algorithms(item: &Item<'_>, is_secret: bool, reading: &mut Reading<'_>) -> Vec<Algorithm> {
-    let usable: &[(&str, Algorithm)] = if is_secret { &SECRET } else { &PUBLIC };
-    let Some(given) = item.get("algorithms") else { return usable.iter().map(|(_, algorithm)| *algorithm).collect() };
+    let usable = if is_secret { SECRET } else { PUBLIC };
+    let Some(given) = item.get("algorithms") else { return usable.to_vec() };
     let mut all = Vec::new();
     for item in given.one_or_many() {
         let Some(name) = item.as_str().filter(|name| ALGORITHMS.contains(name)) else { continue };
-        match usable.iter().find(|(known, _)| *known == name) {
-            Some((_, algorithm)) => all.push(*algorithm),
+        match name.parse().ok().filter(|algorithm| usable.contains(algorithm)) {
+            Some(algorithm) => all.push(algorithm),
             None => reading.faults.push(item.fault(format!("{name} cannot be checked with these keys")).hint(
                 "a shared secret is for HS256, HS384 and HS512; a key set for all others",
             )),

@@ -88,21 +88,20 @@ const LONGEST: usize = 16 * 1024;
 const SHORTEST_SECRET: usize = 32;
 
 /// Algorithms with two keys, of which the one that checks need not be kept.
-pub(super) const PUBLIC: [(&str, Algorithm); 9] = [
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
+pub(super) const PUBLIC: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
 ];
 
 /// Algorithms with one shared secret.
-pub(super) const SECRET: [(&str, Algorithm); 3] =
-    [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)];
+pub(super) const SECRET: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 
 impl Keys {
     /// Reads a JWK set, without the keys that cannot be used or are secrets: whoever may read such a set could sign.
@@ -195,7 +194,7 @@ fn key(value: &Value) -> Option<Key> {
     let algorithm = match value.get("alg").and_then(Value::as_str) {
         None => None,
         // One for an algorithm that is not known is for none of ours.
-        Some(name) => Some(PUBLIC.iter().find(|(known, _)| *known == name)?.1),
+        Some(name) => Some(name.parse().ok().filter(|algorithm| PUBLIC.contains(algorithm))?),
     };
     Some(Key { id: jwk.common.key_id, algorithm, key })
 }
