@@ -313,7 +313,7 @@ fn bearer(ask: &Ask<'_>) -> Result<String, Flow> {
 }
 
 fn bad(fault: TokenFault) -> Flow {
-    refuse(Denial::new(Refusal::BadLogin).detail(fault.to_string()), "invalid_token")
+    refuse(Denial::new(Refusal::BadLogin).detail(fault.sentence()), "invalid_token")
 }
 
 /// RFC 6750 section 3.

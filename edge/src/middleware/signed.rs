@@ -23,32 +23,39 @@ struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenFault {
     /// It is no signed token.
-    #[error("It is not a signed token.")]
+    #[error("it is not a signed token")]
     Malformed,
     /// Signed in a way that is not accepted here.
-    #[error("It is signed by an algorithm that is not accepted here.")]
+    #[error("it is signed by an algorithm that is not accepted here")]
     Algorithm,
     /// Signed by a key that is not known.
-    #[error("It is signed by a key that is not known here.")]
+    #[error("it is signed by a key that is not known here")]
     UnknownKey,
     /// The signature is wrong.
-    #[error("Its signature is wrong.")]
+    #[error("its signature is wrong")]
     Signature,
     /// Of somebody else.
-    #[error("It is of another issuer.")]
+    #[error("it is of another issuer")]
     Issuer,
     /// For somebody else.
-    #[error("It is for another audience.")]
+    #[error("it is for another audience")]
     Audience,
     /// Too late.
-    #[error("It has expired, or does not say when it does.")]
+    #[error("it has expired, or does not say when it does")]
     Expired,
     /// Too early.
-    #[error("It is not valid yet.")]
+    #[error("it is not valid yet")]
     Early,
     /// It does not say who asks.
-    #[error("It does not name a user.")]
+    #[error("it does not name a user")]
     Nobody,
+}
+
+impl TokenFault {
+    /// For who sent the token.
+    pub(super) fn sentence(self) -> String {
+        format!("The token is not accepted: {self}.")
+    }
 }
 
 /// What a token must be.

@@ -87,18 +87,18 @@ fn everybody_else_is_refused_with_the_reason() {
     let jobs = made_in(dir.path(), "jwt", "jwks_file = \"set.json\"\naudience = \"models\"");
     assert_eq!(refusal(ask(&jobs, &get("/")).0), (Refusal::Unauthorized, None));
     for (request, wanted) in [
-        (bearer("abc"), "It is not a signed token."),
-        (get("/").header("authorization", "Basic eDp5"), "It is not a signed token."),
-        (bearer(&"x.".repeat(15_000)), "It is not a signed token."),
-        (bearer(&issuer.token(json!({ "exp": 1 }))), "It has expired, or does not say when it does."),
-        (bearer(&issuer.token(json!({ "aud": "other" }))), "It is for another audience."),
-        (bearer(&Issuer::new("one").token(json!({}))), "Its signature is wrong."),
-        (bearer(&Issuer::new("two").token(json!({}))), "It is signed by a key that is not known here."),
-        (bearer(&issuer.token(json!({ "sub": 5 }))), "It does not name a user."),
-        (bearer(&issuer.token(json!({ "sub": "a\r\nb" }))), "It does not name a user."),
+        (bearer("abc"), "it is not a signed token"),
+        (get("/").header("authorization", "Basic eDp5"), "it is not a signed token"),
+        (bearer(&"x.".repeat(15_000)), "it is not a signed token"),
+        (bearer(&issuer.token(json!({ "exp": 1 }))), "it has expired, or does not say when it does"),
+        (bearer(&issuer.token(json!({ "aud": "other" }))), "it is for another audience"),
+        (bearer(&Issuer::new("one").token(json!({}))), "its signature is wrong"),
+        (bearer(&Issuer::new("two").token(json!({}))), "it is signed by a key that is not known here"),
+        (bearer(&issuer.token(json!({ "sub": 5 }))), "it does not name a user"),
+        (bearer(&issuer.token(json!({ "sub": "a\r\nb" }))), "it does not name a user"),
     ] {
         let (flow, done) = ask(&jobs, &request);
-        assert_eq!(refusal(flow), (Refusal::BadLogin, Some(wanted.to_owned())));
+        assert_eq!(refusal(flow), (Refusal::BadLogin, Some(format!("The token is not accepted: {wanted}."))));
         assert!(done.user.is_none() && done.edits.is_empty());
     }
 }
