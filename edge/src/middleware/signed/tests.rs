@@ -22,21 +22,31 @@ impl Issuer {
     }
 
     /// The public key as a point.
-    pub(in crate::middleware) fn public(&self) -> Vec<u8> {
+    fn public(&self) -> Vec<u8> {
         self.key.public_key_raw().to_vec()
+    }
+
+    fn jwk(&self) -> Value {
+        let point = self.public();
+        let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
+        json!({ "kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "alg": "ES256", "x": x, "y": y })
     }
 
     /// Its JWK set.
     pub(in crate::middleware) fn set(&self) -> String {
-        let point = self.public();
-        let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.id, "alg": "ES256", "x": x, "y": y }] }).to_string()
+        set_of(&[self.jwk()])
+    }
+
+    fn header(&self) -> Header {
+        Header { kid: Some(self.id.into()), ..Header::new(Algorithm::ES256) }
     }
 
     pub(in crate::middleware) fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.id.to_owned());
-        encode(&header, claims, &EncodingKey::from_ec_der(&self.key.serialize_der())).expect("a token")
+        self.sign_as(&self.header(), claims)
+    }
+
+    fn sign_as(&self, header: &Header, claims: &Value) -> String {
+        encode(header, claims, &EncodingKey::from_ec_der(&self.key.serialize_der())).expect("a token")
     }
 
     /// A token for the next hour with these claims too.
@@ -47,6 +57,14 @@ impl Issuer {
         }
         self.sign(&claims)
     }
+}
+
+fn set_of(jwks: &[Value]) -> String {
+    json!({ "keys": jwks }).to_string()
+}
+
+fn keys(jwks: &[Value]) -> Keys {
+    Keys::of_set(&set_of(jwks)).expect("a set")
 }
 
 /// Tokens of this issuer, for us by one of our two names.
@@ -195,4 +213,82 @@ fn a_secret_checks_what_it_has_signed() {
     let public = Issuer::new("one").sign(&claims(json!({})));
     assert_eq!(verified(&keys, &public, SECRET), Err(TokenFault::Algorithm));
     assert!(Keys::of_secret("too short").is_err() && Keys::of_secret("").is_err());
+}
+
+#[test]
+fn only_a_published_key_signs_and_every_changed_byte_is_seen() {
+    let (ours, theirs) = (Issuer::new("a"), Issuer::new("a"));
+    let token = ours.sign(&claims(json!({})));
+    let set = keys(&[Issuer::new("b").jwk(), ours.jwk()]);
+    assert_eq!(set.open(&token, PUBLIC).expect("good")["sub"], "ann");
+    assert_eq!(set.open(&theirs.sign(&claims(json!({}))), PUBLIC), Err(TokenFault::Signature));
+    assert_eq!(keys(&[theirs.jwk()]).open(&token, PUBLIC), Err(TokenFault::Signature));
+    assert_eq!(keys(&[Issuer::new("b").jwk()]).open(&token, PUBLIC), Err(TokenFault::UnknownKey));
+    for index in 0..token.len() {
+        let mut bytes = token.clone().into_bytes();
+        bytes[index] = if bytes[index] == b'A' { b'Q' } else { b'A' };
+        let changed = String::from_utf8(bytes).expect("ASCII");
+        assert!(set.open(&changed, PUBLIC).is_err(), "byte {index}");
+        assert!(set.open(&token[..index], PUBLIC).is_err(), "the first {index}");
+    }
+}
+
+#[test]
+fn a_token_without_a_key_name_is_tried_with_each() {
+    let signer = Issuer::new("a");
+    let token = signer.sign_as(&Header::new(Algorithm::ES256), &claims(json!({})));
+    assert!(keys(&[Issuer::new("b").jwk(), signer.jwk()]).open(&token, PUBLIC).is_ok());
+    assert_eq!(keys(&[Issuer::new("b").jwk()]).open(&token, PUBLIC), Err(TokenFault::Signature));
+}
+
+#[test]
+fn tokens_that_anybody_can_make_are_refused() {
+    let signer = Issuer::new("a");
+    let set = keys(&[signer.jwk()]);
+    let none = format!("{}.{}.", BASE64URL_NOPAD.encode(b"{\"alg\":\"none\"}"), BASE64URL_NOPAD.encode(b"{}"));
+    assert_eq!(set.open(&none, PUBLIC), Err(TokenFault::Algorithm));
+    // Signed with the public key as if it were a shared secret.
+    let secret = EncodingKey::from_secret(&signer.public());
+    let header = Header { kid: Some("a".into()), ..Header::new(Algorithm::HS256) };
+    assert_eq!(
+        set.open(&encode(&header, &claims(json!({})), &secret).expect("signed"), PUBLIC),
+        Err(TokenFault::Algorithm)
+    );
+    let shared = json!({"kty": "oct", "kid": "s", "alg": "HS256", "k": "c2VjcmV0"});
+    assert!(Keys::of_set(&set_of(&[shared])).is_err());
+    let critical = Header { crit: Some(vec!["exp".into()]), ..signer.header() };
+    assert_eq!(set.open(&signer.sign_as(&critical, &claims(json!({}))), PUBLIC), Err(TokenFault::Malformed));
+    for odd in ["", ".", "..", "a.b.c", "a.b", &"a".repeat(LONGEST + 1)] {
+        assert_eq!(set.open(odd, PUBLIC), Err(TokenFault::Malformed), "{odd:.20}");
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_used_harm_no_other() {
+    let signer = Issuer::new("a");
+    let encrypting = {
+        let mut jwk = signer.jwk();
+        jwk["use"] = "enc".into();
+        jwk
+    };
+    assert!(Keys::of_set(&set_of(&[encrypting])).is_err());
+    for unknown in ["ES512", "RSA-OAEP", "HS256", "none", "es256"] {
+        let of_none = {
+            let mut jwk = signer.jwk();
+            jwk["alg"] = unknown.into();
+            jwk
+        };
+        assert!(Keys::of_set(&set_of(&[of_none])).is_err(), "{unknown}");
+    }
+    let other = {
+        let mut jwk = signer.jwk();
+        jwk["alg"] = "ES384".into();
+        jwk
+    };
+    assert_eq!(keys(&[other]).open(&signer.sign(&claims(json!({}))), PUBLIC), Err(TokenFault::UnknownKey));
+    let odd = [json!(7), json!({"kty": "new"}), json!({"kty": "EC", "crv": "P-256", "x": "!", "y": ""}), signer.jwk()];
+    assert!(keys(&odd).open(&signer.sign(&claims(json!({}))), PUBLIC).is_ok());
+    for bad in ["", "{}", "[]", "{\"keys\":7}"] {
+        assert!(Keys::of_set(bad).is_err(), "{bad}");
+    }
 }
