@@ -49,6 +49,9 @@ pub(super) enum TokenFault {
     /// It does not say who asks.
     #[error("it does not name a user")]
     Nobody,
+    /// Of another login.
+    #[error("it belongs to another login")]
+    Nonce,
 }
 
 impl TokenFault {
@@ -74,6 +77,8 @@ pub(super) struct Expected<'a> {
 pub(super) enum Accepted<'a> {
     /// All, and it may be missing.
     Any,
+    /// This one.
+    Only(&'a str),
     /// One of these; of an empty list none is.
     OneOf(&'a [String]),
 }
@@ -82,6 +87,7 @@ impl Accepted<'_> {
     fn has_one_of(self, texts: &[&str]) -> bool {
         match self {
             Self::Any => true,
+            Self::Only(one) => texts.contains(&one),
             Self::OneOf(ours) => texts.iter().any(|text| ours.iter().any(|one| one == text)),
         }
     }
