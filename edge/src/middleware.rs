@@ -15,6 +15,7 @@ pub(crate) mod hot_file;
 mod kind;
 pub(crate) mod passwords;
 mod reply;
+mod signed;
 pub(crate) mod tokens;
 
 pub use ask::{Ask, Asker, Done, OnSent};

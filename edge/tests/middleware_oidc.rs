@@ -348,7 +348,7 @@ fn programs_come_with_tokens_for_this_place_alone() {
             assert_eq!(bearer(&long, &bad).status, 401, "{bad:.40}");
         }
         let other = bearer(&long, &provider.robot_token(HERE));
-        assert!(other.text().contains("key that the provider does not publish"), "{}", other.text());
+        assert!(other.text().contains("key that is not known here"), "{}", other.text());
         let wrong = api(&long, protocol, &["--user", "anybody:secret"]);
         assert_eq!(
             (wrong.status, wrong.header("www-authenticate")),

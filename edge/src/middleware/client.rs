@@ -3,10 +3,9 @@
 //!
 //! It follows no redirect and keeps no cookie: what an answer means is for who asks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -17,8 +16,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::{self, PemObject as _};
+
+use crate::upstream::{PemFault, pem};
 
 /// How a [`Client`] asks.
 #[derive(Debug, Clone)]
@@ -42,36 +41,9 @@ pub(crate) struct Client {
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The file of authorities cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file of authorities is not PEM.
-    #[error("{} is not valid PEM: {source}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
-    /// A certificate of the file is no authority.
-    #[error("{} holds a certificate that cannot be used: {source}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
-    /// The file has no certificate.
-    #[error("{} holds no certificate", path.display())]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file of authorities cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] PemFault),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -114,7 +86,7 @@ impl Client {
     /// # Errors
     /// When the file of authorities cannot be used.
     pub(crate) fn new(settings: &Settings) -> Result<Self, ClientError> {
-        let roots = settings.ca_file.as_deref().map_or_else(|| Ok(system_roots()), authorities)?;
+        let roots = settings.ca_file.as_deref().map_or_else(|| Ok(system_roots()), pem::roots)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
@@ -201,17 +173,6 @@ fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
-}
-
-fn authorities(path: &Path) -> Result<RootCertStore, ClientError> {
-    let at = || path.to_owned();
-    let text = fs::read(path).map_err(|source| ClientError::Read { path: at(), source })?;
-    let mut roots = RootCertStore::empty();
-    for der in CertificateDer::pem_slice_iter(&text) {
-        let der = der.map_err(|source| ClientError::Pem { path: at(), source })?;
-        roots.add(der).map_err(|source| ClientError::Certificate { path: at(), source })?;
-    }
-    if roots.is_empty() { Err(ClientError::NoCertificate { path: at() }) } else { Ok(roots) }
 }
 
 #[cfg(test)]

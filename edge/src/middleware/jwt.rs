@@ -19,7 +19,6 @@
 //! never accepted. A token must say when it expires.
 
 mod keys;
-mod token;
 
 use std::time::Duration;
 
@@ -33,11 +32,11 @@ use routes::shape::{Key, Shape};
 use routes::world::Reading;
 
 use self::keys::{Published, Source};
-use self::token::{Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
 use super::authorization::{Authorization, PASS_AUTHORIZATION, Told, USER_HEADER, field_name, is_user, set_field};
 use super::client::{self, Client};
 use super::forward_auth::url;
 use super::hot_file::HotFile;
+use super::signed::{Accepted, Claims, Expected, Keys, PUBLIC, SECRET, TokenFault, values};
 use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware};
 use crate::telemetry::Refusal;
 
@@ -68,7 +67,12 @@ enum From {
 /// What is asked of a token, and what becomes of its claims.
 #[derive(Debug)]
 struct Checks {
-    expected: Expected,
+    algorithms: Vec<Algorithm>,
+    /// Any, if none is named.
+    issuers: Vec<String>,
+    /// Any, if none is named.
+    audiences: Vec<String>,
+    leeway: Duration,
     required: Vec<(String, Vec<String>)>,
     user_claim: String,
     headers: Vec<(String, HeaderName)>,
@@ -133,12 +137,10 @@ impl Kind for Jwt {
         let required = item.get("required_claims");
         let required = required.iter().flat_map(Item::entries);
         let checks = Checks {
-            expected: Expected {
-                algorithms: algorithms(item, is_secret, reading),
-                issuers: list("issuer"),
-                audiences: list("audience"),
-                leeway: duration("leeway", Duration::from_secs(30)).as_secs_f64(),
-            },
+            algorithms: algorithms(item, is_secret, reading),
+            issuers: list("issuer"),
+            audiences: list("audience"),
+            leeway: duration("leeway", Duration::from_secs(30)),
             required: required.map(|(claim, item)| (claim.to_owned(), texts(&item))).collect(),
             user_claim: item.get("user_claim").and_then(|item| item.as_str()).unwrap_or("sub").to_owned(),
             headers,
@@ -193,13 +195,13 @@ fn from(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<From> {
 
 /// Those that may be used with the keys: the other kind would have a public key taken for a secret.
 fn algorithms(item: &Item<'_>, is_secret: bool, reading: &mut Reading<'_>) -> Vec<Algorithm> {
-    let usable: &[(&str, Algorithm)] = if is_secret { &SECRET } else { &PUBLIC };
-    let Some(given) = item.get("algorithms") else { return usable.iter().map(|(_, algorithm)| *algorithm).collect() };
+    let usable = if is_secret { SECRET } else { PUBLIC };
+    let Some(given) = item.get("algorithms") else { return usable.to_vec() };
     let mut all = Vec::new();
     for item in given.one_or_many() {
         let Some(name) = item.as_str().filter(|name| ALGORITHMS.contains(name)) else { continue };
-        match usable.iter().find(|(known, _)| *known == name) {
-            Some((_, algorithm)) => all.push(*algorithm),
+        match name.parse().ok().filter(|algorithm| usable.contains(algorithm)) {
+            Some(algorithm) => all.push(algorithm),
             None => reading.faults.push(item.fault(format!("{name} cannot be checked with these keys")).hint(
                 "a shared secret is for HS256, HS384 and HS512; a key set for all others",
             )),
@@ -255,7 +257,7 @@ impl Middleware for Jwt {
 
 impl Jwt {
     fn judge(&self, keys: &Keys, token: &str) -> Judged {
-        match keys.verify(token, &self.checks.expected, Timestamp::now().as_second() as f64) {
+        match keys.verify(token, &self.checks.expected(), Timestamp::now().as_second() as f64) {
             Ok(claims) => Judged::Good(Box::new(claims)),
             Err(fault) => Judged::Bad(fault),
         }
@@ -263,6 +265,15 @@ impl Jwt {
 }
 
 impl Checks {
+    fn expected(&self) -> Expected<'_> {
+        Expected {
+            algorithms: &self.algorithms,
+            issuer: any_or(&self.issuers),
+            audience: any_or(&self.audiences),
+            leeway: self.leeway.as_secs_f64(),
+        }
+    }
+
     fn pass(&self, ask: &mut Ask<'_>, claims: &Claims) -> Flow {
         let Some(user) = values(claims.get(&self.user_claim)).into_iter().next().filter(|user| is_user(user)) else {
             return bad(TokenFault::Nobody);
@@ -278,6 +289,10 @@ impl Checks {
         }
         Flow::Next
     }
+}
+
+fn any_or(named: &[String]) -> Accepted<'_> {
+    if named.is_empty() { Accepted::Any } else { Accepted::OneOf(named) }
 }
 
 /// Whether a claim has one of these values, or is there at all if none is named.
@@ -298,7 +313,7 @@ fn bearer(ask: &Ask<'_>) -> Result<String, Flow> {
 }
 
 fn bad(fault: TokenFault) -> Flow {
-    refuse(Denial::new(Refusal::BadLogin).detail(fault.to_string()), "invalid_token")
+    refuse(Denial::new(Refusal::BadLogin).detail(fault.sentence()), "invalid_token")
 }
 
 /// RFC 6750 section 3.

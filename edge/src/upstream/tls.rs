@@ -4,55 +4,26 @@
 //! reaches it from here that was not read before.
 
 use std::collections::hash_map::DefaultHasher;
+use std::fs;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+use super::pem::{Certificates, PemFault, anchor, authorities, certificates, private_key, read, unusable};
 use super::settings::Tls;
 
 /// Why an upstream cannot be used as it is written.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A file cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is not PEM.
-    #[error("{} is not valid PEM: {source}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
-    /// A PEM file holds no certificate.
-    #[error("{} holds no certificate", path.display())]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A certificate cannot be used.
-    #[error("certificate {number} of {} cannot be used: {why}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        number: usize,
-        /// Why.
-        why: String,
-    },
+    /// A file of certificates or a key cannot be used.
+    #[error(transparent)]
+    File(#[from] PemFault),
     /// A client certificate and its key do not work together.
     #[error("the client certificate {} cannot be used with the key {}: {source}", cert.display(), key.display())]
     Client {
@@ -202,41 +173,10 @@ impl Tls {
     }
 }
 
-/// A file's certificates, with the file's name for errors.
-struct Certificates {
-    path: PathBuf,
-    ders: Vec<CertificateDer<'static>>,
-}
-
 fn sorted(certificates: &Certificates) -> Vec<&[u8]> {
     let mut ders: Vec<&[u8]> = certificates.ders.iter().map(AsRef::as_ref).collect();
     ders.sort_unstable();
     ders
-}
-
-fn authorities(path: &Path) -> Result<Certificates, BuildError> {
-    let certificates = certificates(path, &read(path)?)?;
-    for (index, der) in certificates.ders.iter().enumerate() {
-        anchor(der).map_err(|source| unusable(path, index, &source))?;
-    }
-    Ok(certificates)
-}
-
-fn certificates(path: &Path, text: &[u8]) -> Result<Certificates, BuildError> {
-    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let ders = ders.map_err(|source| BuildError::Pem { path: path.to_owned(), source })?;
-    if ders.is_empty() {
-        return Err(BuildError::NoCertificate { path: path.to_owned() });
-    }
-    Ok(Certificates { path: path.to_owned(), ders })
-}
-
-fn anchor(der: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-    RootCertStore::empty().add(der.clone().into_owned())
-}
-
-fn unusable(path: &Path, index: usize, why: &dyn ToString) -> BuildError {
-    BuildError::Certificate { path: path.to_owned(), number: index + 1, why: why.to_string() }
 }
 
 struct Client {
@@ -246,7 +186,7 @@ struct Client {
 }
 
 impl Client {
-    fn wrapped(self) -> Result<Arc<CertKey>, BuildError> {
+    fn wrapped(self) -> Result<Arc<CertKey>, PemFault> {
         let ders = self.chain.iter().map(|der| der.to_vec()).collect();
         let key = self.key.secret_der().to_vec();
         let made = caught(|| CertKey::new(ders, key));
@@ -256,8 +196,7 @@ impl Client {
 
 fn client(cert: &Path, key: &Path) -> Result<Client, BuildError> {
     let chain = certificates(cert, &read(cert)?)?.ders;
-    let pem = PrivateKeyDer::from_pem_slice(&read(key)?);
-    let private = pem.map_err(|source| BuildError::Pem { path: key.to_owned(), source })?;
+    let private = private_key(key)?;
     // Says whether the key can be used and belongs to the certificate.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tried =
@@ -271,7 +210,7 @@ fn client(cert: &Path, key: &Path) -> Result<Client, BuildError> {
     }
 }
 
-fn wrapped_all(certificates: &Certificates) -> Result<Arc<CaType>, BuildError> {
+fn wrapped_all(certificates: &Certificates) -> Result<Arc<CaType>, PemFault> {
     let wrap = |(index, der): (usize, &CertificateDer<'_>)| {
         let made = caught(|| WrappedX509::new(der.to_vec(), parse_x509));
         made.ok_or_else(|| unusable(&certificates.path, index, &NOT_X509))
@@ -284,10 +223,6 @@ const NOT_X509: &str = "it is not a valid X.509 certificate";
 /// Pingora's constructors panic on what they cannot parse, and offer no other way to ask.
 fn caught<T>(make: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(make)).ok()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
 }
 
 fn pem_of(der: &[u8]) -> String {

@@ -1,5 +1,6 @@
 //! The client before servers that answer well, slowly, at length or not at all.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;

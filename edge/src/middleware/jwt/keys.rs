@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::super::client::Client;
 use super::super::hot_file::HotFile;
-use super::token::Keys;
+use super::super::signed::Keys;
 use crate::telemetry::LastGood;
 
 /// The keys of one middleware.

@@ -7,52 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::{EncodingKey, Header, encode};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::super::signed::tests::Issuer;
 use super::super::testing::{Request, apply, ask, ask_and_wait, get, made_in, try_made_in};
 use super::*;
-
-/// Somebody who signs tokens, with a key of this name.
-pub(super) struct Issuer {
-    key: KeyPair,
-    id: &'static str,
-}
-
-impl Issuer {
-    pub(super) fn new(id: &'static str) -> Self {
-        Self { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"), id }
-    }
-
-    /// The public key as a point.
-    pub(super) fn public(&self) -> Vec<u8> {
-        self.key.public_key_raw().to_vec()
-    }
-
-    /// Its JWK set.
-    pub(super) fn set(&self) -> String {
-        let point = self.public();
-        let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.id, "alg": "ES256", "x": x, "y": y }] }).to_string()
-    }
-
-    pub(super) fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.id.to_owned());
-        encode(&header, claims, &EncodingKey::from_ec_der(&self.key.serialize_der())).expect("a token")
-    }
-
-    /// A token for the next hour with these claims too.
-    fn token(&self, more: Value) -> String {
-        let mut claims = json!({ "aud": "models", "sub": "ann", "exp": Timestamp::now().as_second() + 3600 });
-        for (name, value) in more.as_object().expect("an object") {
-            claims[name] = value.clone();
-        }
-        self.sign(&claims)
-    }
-}
 
 fn bearer(token: &str) -> Request {
     get("/").header("authorization", &format!("Bearer {token}"))
@@ -128,18 +87,18 @@ fn everybody_else_is_refused_with_the_reason() {
     let jobs = made_in(dir.path(), "jwt", "jwks_file = \"set.json\"\naudience = \"models\"");
     assert_eq!(refusal(ask(&jobs, &get("/")).0), (Refusal::Unauthorized, None));
     for (request, wanted) in [
-        (bearer("abc"), "It is not a signed token."),
-        (get("/").header("authorization", "Basic eDp5"), "It is not a signed token."),
-        (bearer(&"x.".repeat(15_000)), "It is not a signed token."),
-        (bearer(&issuer.token(json!({ "exp": 1 }))), "It has expired, or does not say when it does."),
-        (bearer(&issuer.token(json!({ "aud": "other" }))), "It is for another audience."),
-        (bearer(&Issuer::new("one").token(json!({}))), "Its signature is wrong."),
-        (bearer(&Issuer::new("two").token(json!({}))), "It is signed by a key that is not known here."),
-        (bearer(&issuer.token(json!({ "sub": 5 }))), "It does not name a user."),
-        (bearer(&issuer.token(json!({ "sub": "a\r\nb" }))), "It does not name a user."),
+        (bearer("abc"), "it is not a signed token"),
+        (get("/").header("authorization", "Basic eDp5"), "it is not a signed token"),
+        (bearer(&"x.".repeat(15_000)), "it is not a signed token"),
+        (bearer(&issuer.token(json!({ "exp": 1 }))), "it has expired, or does not say when it does"),
+        (bearer(&issuer.token(json!({ "aud": "other" }))), "it is for another audience"),
+        (bearer(&Issuer::new("one").token(json!({}))), "its signature is wrong"),
+        (bearer(&Issuer::new("two").token(json!({}))), "it is signed by a key that is not known here"),
+        (bearer(&issuer.token(json!({ "sub": 5 }))), "it does not name a user"),
+        (bearer(&issuer.token(json!({ "sub": "a\r\nb" }))), "it does not name a user"),
     ] {
         let (flow, done) = ask(&jobs, &request);
-        assert_eq!(refusal(flow), (Refusal::BadLogin, Some(wanted.to_owned())));
+        assert_eq!(refusal(flow), (Refusal::BadLogin, Some(format!("The token is not accepted: {wanted}."))));
         assert!(done.user.is_none() && done.edits.is_empty());
     }
 }

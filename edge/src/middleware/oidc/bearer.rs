@@ -7,7 +7,8 @@ use http::header::AUTHORIZATION;
 use super::Oidc;
 use super::claims::Person;
 use super::session::Unix;
-use super::token::{Expected, Keys, Kind, TokenFault};
+use super::token::{Expected, Kind};
+use crate::middleware::signed::{Keys, TokenFault};
 use crate::middleware::{Ask, Flow};
 use crate::telemetry::LoginResult;
 
@@ -61,14 +62,14 @@ impl Oidc {
 
     fn check(&self, keys: &Keys, token: &str, now: Unix) -> Result<Credential, TokenFault> {
         let (issuer, audience) = (&self.settings.issuer, &self.settings.bearer.audience);
-        let claims = keys.verify(token, &Expected { issuer, audience, kind: Kind::Bearer }, now)?;
+        let claims = Expected { issuer, audience, kind: Kind::Bearer }.verify(keys, token, now)?;
         let person = self.settings.rules.person(&claims).ok_or(TokenFault::Nobody)?;
         Ok(Credential { person })
     }
 
     fn refuse_token(&self, ask: &Ask<'_>, fault: TokenFault) -> Flow {
         self.metrics.count(LoginResult::BadToken);
-        self.nobody(ask, Some(&format!("The token is not accepted: {fault}.")))
+        self.nobody(ask, Some(&fault.sentence()))
     }
 }
 

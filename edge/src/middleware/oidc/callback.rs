@@ -4,13 +4,14 @@ use http::header::{ALLOW, SET_COOKIE};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::Oidc;
-use super::claims::{Claims, Person};
+use super::claims::Person;
 use super::cookies::Jar;
 use super::gate::leave;
 use super::login::Login;
 use super::provider::{NoTokens, Tokens};
 use super::session::{Session, State, Unix};
-use super::token::{Expected, Keys, Kind, TokenFault};
+use super::token::{Expected, Kind};
+use crate::middleware::signed::{Claims, Keys, TokenFault};
 use crate::middleware::{Ask, Denial, Flow};
 use crate::telemetry::{LoginResult, Refusal};
 
@@ -118,7 +119,7 @@ impl Oidc {
     async fn id_claims(&self, token: &str, kind: Kind<'_>, now: Unix) -> Result<Claims, LoginFault> {
         let audience = std::slice::from_ref(&self.settings.client_id);
         let expected = Expected { issuer: &self.settings.issuer, audience, kind };
-        let verify = |keys: &Keys| keys.verify(token, &expected, now);
+        let verify = |keys: &Keys| expected.verify(keys, token, now);
         let keys = self.provider.keys().await.map_err(|_| LoginFault::Unavailable)?;
         match verify(&keys) {
             Err(TokenFault::UnknownKey) => {

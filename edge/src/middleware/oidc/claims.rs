@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Everything that a provider says of somebody.
-pub(super) type Claims = Map<String, Value>;
+use crate::middleware::signed::Claims;
 
 /// What a route asks of a person's claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

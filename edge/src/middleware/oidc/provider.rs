@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use super::about::{About, AboutFault};
 use super::cached::{Cached, Down, Since};
-use super::claims::Claims;
-use super::token::Keys;
 use crate::middleware::client::{CallError, Client};
+use crate::middleware::signed::{Claims, Keys};
 use crate::telemetry::{self, LastGood};
 
 /// The provider.
@@ -63,8 +62,8 @@ enum AskFault {
     Status(Uri, u16),
     #[error("{0}")]
     About(#[from] AboutFault),
-    #[error("{0} names no key that signatures can be checked with")]
-    Keys(Uri),
+    #[error("{0} names no key that signatures can be checked with: {1}")]
+    Keys(Uri, String),
     #[error("{0} answers with what cannot be read")]
     Unreadable(Uri),
     #[error("the issuer cannot be asked: its address is malformed")]
@@ -131,8 +130,9 @@ impl Provider {
         }
         let about = self.about().await?;
         let ask = async {
-            let keys = Keys::read(&self.get(&about.keys, HeaderMap::new()).await?);
-            keys.filter(|keys| !keys.is_empty()).ok_or_else(|| AskFault::Keys(about.keys.clone()))
+            let set = self.get(&about.keys, HeaderMap::new()).await?;
+            let set = std::str::from_utf8(&set).map_err(|_| "it is not UTF-8 text".to_owned());
+            set.and_then(Keys::of_set).map_err(|why| AskFault::Keys(about.keys.clone(), why))
         };
         self.keys.ask(since, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await
     }

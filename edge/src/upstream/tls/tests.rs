@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustls_pki_types::pem::PemObject as _;
+
 use super::*;
 
 struct Folder(tempfile::TempDir);

@@ -1,4 +1,4 @@
-//! A signed token: whose key signed it, and whether it is for us, now.
+//! Signed tokens (JWT): whose key signed one, and whether it is for us, now. What else it must say is for who asks.
 
 use std::fmt;
 
@@ -23,45 +23,74 @@ struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenFault {
     /// It is no signed token.
-    #[error("It is not a signed token.")]
+    #[error("it is not a signed token")]
     Malformed,
     /// Signed in a way that is not accepted here.
-    #[error("It is signed by an algorithm that is not accepted here.")]
+    #[error("it is signed by an algorithm that is not accepted here")]
     Algorithm,
     /// Signed by a key that is not known.
-    #[error("It is signed by a key that is not known here.")]
+    #[error("it is signed by a key that is not known here")]
     UnknownKey,
     /// The signature is wrong.
-    #[error("Its signature is wrong.")]
+    #[error("its signature is wrong")]
     Signature,
     /// Of somebody else.
-    #[error("It is of another issuer.")]
+    #[error("it is of another issuer")]
     Issuer,
     /// For somebody else.
-    #[error("It is for another audience.")]
+    #[error("it is for another audience")]
     Audience,
     /// Too late.
-    #[error("It has expired, or does not say when it does.")]
+    #[error("it has expired, or does not say when it does")]
     Expired,
     /// Too early.
-    #[error("It is not valid yet.")]
+    #[error("it is not valid yet")]
     Early,
     /// It does not say who asks.
-    #[error("It does not name a user.")]
+    #[error("it does not name a user")]
     Nobody,
+    /// Of another login.
+    #[error("it belongs to another login")]
+    Nonce,
+}
+
+impl TokenFault {
+    /// For who sent the token.
+    pub(super) fn sentence(self) -> String {
+        format!("The token is not accepted: {self}.")
+    }
 }
 
 /// What a token must be.
-#[derive(Debug)]
-pub(super) struct Expected {
-    /// Never empty, and of the kind that the keys are.
-    pub(super) algorithms: Vec<Algorithm>,
-    /// Any, if none is named.
-    pub(super) issuers: Vec<String>,
-    /// Any, if none is named.
-    pub(super) audiences: Vec<String>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// Of the kind that the keys are.
+    pub(super) algorithms: &'a [Algorithm],
+    pub(super) issuer: Accepted<'a>,
+    pub(super) audience: Accepted<'a>,
     /// For clocks that are not quite right, in seconds.
     pub(super) leeway: f64,
+}
+
+/// Which texts a claim may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Accepted<'a> {
+    /// All, and it may be missing.
+    Any,
+    /// This one.
+    Only(&'a str),
+    /// One of these; of an empty list none is.
+    OneOf(&'a [String]),
+}
+
+impl Accepted<'_> {
+    fn has_one_of(self, texts: &[&str]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(one) => texts.contains(&one),
+            Self::OneOf(ours) => texts.iter().any(|text| ours.iter().any(|one| one == text)),
+        }
+    }
 }
 
 /// Most keys of a set that are looked at.
@@ -72,21 +101,20 @@ const LONGEST: usize = 16 * 1024;
 const SHORTEST_SECRET: usize = 32;
 
 /// Algorithms with two keys, of which the one that checks need not be kept.
-pub(super) const PUBLIC: [(&str, Algorithm); 9] = [
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
+pub(super) const PUBLIC: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
 ];
 
 /// Algorithms with one shared secret.
-pub(super) const SECRET: [(&str, Algorithm); 3] =
-    [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)];
+pub(super) const SECRET: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 
 impl Keys {
     /// Reads a JWK set, without the keys that cannot be used or are secrets: whoever may read such a set could sign.
@@ -94,7 +122,8 @@ impl Keys {
     /// # Errors
     /// When there is no key left.
     pub(super) fn of_set(json: &str) -> Result<Self, String> {
-        let set: Value = serde_json::from_str(json).map_err(|error| format!("line {}: it is not JSON", error.line()))?;
+        let set: Value =
+            serde_json::from_str(json).map_err(|error| format!("line {}: it is not JSON", error.line()))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no `keys`, so it is no JWK set")?;
         let keys: Vec<Key> = keys.iter().take(MOST_KEYS).filter_map(key).collect();
         if keys.is_empty() { Err("it holds no public key that can be used".to_owned()) } else { Ok(Self(keys)) }
@@ -117,8 +146,8 @@ impl Keys {
     ///
     /// # Errors
     /// The reason for which it is not accepted.
-    pub(super) fn verify(&self, token: &str, expected: &Expected, now: f64) -> Result<Claims, TokenFault> {
-        let claims = self.open(token, &expected.algorithms)?;
+    pub(super) fn verify(&self, token: &str, expected: &Expected<'_>, now: f64) -> Result<Claims, TokenFault> {
+        let claims = self.open(token, expected.algorithms)?;
         check(&claims, expected, now)?;
         Ok(claims)
     }
@@ -178,7 +207,7 @@ fn key(value: &Value) -> Option<Key> {
     let algorithm = match value.get("alg").and_then(Value::as_str) {
         None => None,
         // One for an algorithm that is not known is for none of ours.
-        Some(name) => Some(PUBLIC.iter().find(|(known, _)| *known == name)?.1),
+        Some(name) => Some(name.parse().ok().filter(|algorithm| PUBLIC.contains(algorithm))?),
     };
     Some(Key { id: jwk.common.key_id, algorithm, key })
 }
@@ -191,14 +220,12 @@ fn signature_alone(algorithm: Algorithm) -> Validation {
     validation
 }
 
-fn check(claims: &Claims, expected: &Expected, now: f64) -> Result<(), TokenFault> {
-    let is_one_of = |name: &str, ours: &[String]| {
-        ours.is_empty() || values(claims.get(name)).iter().any(|value| ours.iter().any(|one| one == value))
-    };
-    if !is_one_of("iss", &expected.issuers) || claims.get("iss").is_some_and(|issuer| !issuer.is_string()) {
+fn check(claims: &Claims, expected: &Expected<'_>, now: f64) -> Result<(), TokenFault> {
+    let issuer = claims.get("iss");
+    if issuer.is_some_and(|issuer| !issuer.is_string()) || !expected.issuer.has_one_of(&values(issuer)) {
         return Err(TokenFault::Issuer);
     }
-    if !is_one_of("aud", &expected.audiences) {
+    if !expected.audience.has_one_of(&values(claims.get("aud"))) {
         return Err(TokenFault::Audience);
     }
     let time = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
@@ -222,4 +249,4 @@ pub(super) fn values(claim: Option<&Value>) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
