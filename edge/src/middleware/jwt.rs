@@ -283,12 +283,19 @@ impl Checks {
         }
         self.told.tell(ask, user);
         for (claim, name) in &self.headers {
-            let value = values(claims.get(claim)).join(",");
+            let value = joined(claims.get(claim));
             let value = HeaderValue::from_bytes(value.as_bytes()).ok().filter(|value| !value.is_empty());
             set_field(ask, name, value);
         }
         Flow::Next
     }
+}
+
+/// One value for a field. An item of a list with a comma could pass for two, and is left out.
+fn joined(claim: Option<&serde_json::Value>) -> String {
+    let is_list = claim.is_some_and(serde_json::Value::is_array);
+    let items = values(claim).into_iter().filter(|item| !is_list || !item.contains(','));
+    items.collect::<Vec<_>>().join(",")
 }
 
 fn any_or(named: &[String]) -> Accepted<'_> {

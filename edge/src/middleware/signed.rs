@@ -95,6 +95,8 @@ impl Accepted<'_> {
 
 /// Most keys of a set that are looked at.
 const MOST_KEYS: usize = 64;
+/// Most keys that one token is tried with: each costs a signature check, and anybody can send tokens that name no key.
+const MOST_TRIES: usize = 8;
 /// Longer ones are no tokens.
 const LONGEST: usize = 16 * 1024;
 /// What HMAC-SHA256 needs (RFC 7518 section 3.2).
@@ -169,13 +171,12 @@ impl Keys {
             return Err(TokenFault::Algorithm);
         }
         let mut fault = TokenFault::UnknownKey;
-        for key in &self.0 {
+        let fits = |key: &&Key| {
             let is_named = header.kid.is_none() || key.id.is_none() || header.kid == key.id;
             // A public key is never taken for a shared secret: the family is the key's own.
-            let fits = key.key.family() == header.alg.family() && key.algorithm.is_none_or(|own| own == header.alg);
-            if !is_named || !fits {
-                continue;
-            }
+            is_named && key.key.family() == header.alg.family() && key.algorithm.is_none_or(|own| own == header.alg)
+        };
+        for key in self.0.iter().filter(fits).take(MOST_TRIES) {
             match decode::<Claims>(token, &key.key, &signature_alone(header.alg)) {
                 Ok(token) => return Ok(token.claims),
                 Err(_) => fault = TokenFault::Signature,

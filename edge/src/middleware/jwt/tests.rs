@@ -62,7 +62,7 @@ fn who_has_a_token_passes_with_its_claims() {
          required_claims = { groups = [\"ml\", \"ops\"], scope = \"read\" }\n\
          claims_to_headers = { email = \"x-user-email\", groups = \"x-groups\", none = \"x-none\" }",
     );
-    let token = issuer.token(json!({ "groups": ["x", "ops"], "scope": "write read", "email": "ann@example.com" }));
+    let token = issuer.token(json!({ "groups": ["x", "ops", "a,admin"], "scope": "write read", "email": "ann@example.com" }));
     let request = bearer(&token).header("x_user_email", "root@evil").header("x-none", "evil");
     let (flow, done) = ask(&jobs, &request);
     assert!(matches!(flow, Flow::Next), "{flow:?}");
