@@ -23,7 +23,7 @@ pub(crate) use body::through;
 pub use body::{BodyFault, BodyFilter};
 pub use fields::{Edit, Fields};
 pub use flow::{Answer, Denial, Flow};
-pub use kind::{BuildError, Building, Entry, Kind, Middleware, build};
+pub use kind::{BuildError, Building, Entry, Kind, Middleware, build, files};
 pub use reply::Reply;
 
 use kind::entry;

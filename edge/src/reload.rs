@@ -3,6 +3,7 @@
 //!
 //! One load at a time. Nothing that serves is touched before the new snapshot is whole.
 
+mod files;
 mod history;
 mod sites;
 

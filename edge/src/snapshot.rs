@@ -27,8 +27,9 @@ pub struct Site {
     pub steps: Arc<[Arc<dyn Middleware>]>,
     /// What answers.
     pub serve: Serve,
-    /// Of the files beside the route's own that were read for it, if there are any: they may change although the route
-    /// does not.
+    /// The files beside the route's own that were read for it: they may change although the route does not.
+    pub files: Arc<[PathBuf]>,
+    /// Of what stood in them, if there are any.
     pub files_digest: Option<u64>,
     /// What it counts.
     pub metrics: RouteMetrics,

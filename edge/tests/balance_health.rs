@@ -9,6 +9,7 @@ mod support {
     pub(crate) mod process;
 }
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
@@ -113,6 +114,28 @@ fn a_server_that_hangs_is_found_out_within_the_time_of_its_check() {
     assert!(row["last_error"]["text"].as_str().is_some_and(|text| text.contains("no answer within")), "{row}");
     hangs.store(false, Ordering::SeqCst);
     eventually("it is up", || get(&edge, &[]).text() == "awake");
+}
+
+#[test]
+fn servers_that_keep_their_checks_waiting_delay_no_other_route() {
+    // Connections wait in the system's queue: nobody takes them.
+    let silent: Vec<TcpListener> = (0..70).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let servers = silent.iter().map(|server| format!("\"http://{}\"", server.local_addr().expect("bound")));
+    let servers = servers.collect::<Vec<_>>().join(", ");
+    let waits = "health = { path = \"/\", every = \"1s\", timeout = \"10m\" }";
+    let edge = before(&format!("servers = [{servers}]\n{waits}"));
+    for server in &silent {
+        server.set_nonblocking(true).expect("it is a socket");
+    }
+    let mut asked = Vec::new();
+    eventually("they are asked", || {
+        asked.extend(silent.iter().filter_map(|server| server.accept().ok()));
+        asked.len() >= 8
+    });
+    let (well, _) = patient();
+    let other = format!("servers = \"{}\"\nhealth = {{ path = \"/well\", {OFTEN} }}", well.url());
+    edge.write_route("well.toml", &route("name = \"well\"", &other).replace("app.test", "well.test"));
+    eventually("another is asked again and again", || well.requests() >= 20);
 }
 
 /// Requirement: active health checks, over upstream TLS with its own CA and SNI.

@@ -323,6 +323,28 @@ fn pages_of_other_origins_may_read_answers_and_refusals() {
 }
 
 #[test]
+fn an_answer_that_can_have_no_body_says_no_length_and_the_connection_goes_on() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"cors\", origins = [\"https://a.test\"] }]");
+    let preflight =
+        "OPTIONS / HTTP/1.1\r\nhost: app.test\r\norigin: https://a.test\r\naccess-control-request-method: PUT\r\n\r\n";
+    let mut client = connect(&edge);
+    for _ in 0..2 {
+        client.send(preflight).expect("the connection is open");
+        let head = client.head().expect("an answer");
+        let fields: Vec<String> = head.fields.iter().map(|field| field.to_ascii_lowercase()).collect();
+        assert_eq!(head.status, 204);
+        let says = |name: &str| fields.iter().any(|field| field.starts_with(name));
+        assert!(!says("content-length") && !says("transfer-encoding") && !says("connection: close"), "{fields:?}");
+    }
+    client.send("GET / HTTP/1.1\r\nhost: app.test\r\n\r\n").expect("the connection is open");
+    assert_eq!(client.reply().expect("an answer").status, 200);
+    let preflight = ["-X", "OPTIONS", "-H", "origin: https://a.test", "-H", "access-control-request-method: PUT"];
+    let answer = get(&edge, "--http2", "/", &preflight);
+    assert_eq!((answer.status, answer.exit, answer.header("content-length")), (204, 0, None));
+}
+
+#[test]
 fn a_dead_server_gets_a_page_of_our_own() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let edge = edge(&nobody, "use = [{ kind = \"error-pages\", text = { 502 = \"<h1>{status} of {host}</h1>\" } }]");
@@ -467,5 +489,13 @@ fn a_collected_body_reaches_the_server_whole_or_not_at_all() {
         let chunked = ["-H", "transfer-encoding: chunked", "--data", "012345678901234567890"];
         assert_eq!(get(&edge, protocol, "/", &chunked).status, 413);
         assert_eq!(get(&edge, protocol, "/", &["--data", "012345678901234567890"]).status, 413);
+        let stream = [&chunked[..], &["-H", "content-type: application/x-ndjson"]].concat();
+        assert_eq!(get(&edge, protocol, "/", &stream).status, 413);
+    }
+    for protocol in ["x", "websocket"] {
+        let upgrade = format!("upgrade: {protocol}");
+        let upgrade = ["-H", &upgrade, "-H", "connection: upgrade", "--data"];
+        assert_eq!(get(&edge, "--http1.1", "/", &[&upgrade[..], &["012345678901234567890"]].concat()).status, 413);
+        assert_eq!(get(&edge, "--http1.1", "/", &[&upgrade[..], &["0123456789"]].concat()).status, 200);
     }
 }

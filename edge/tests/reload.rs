@@ -135,6 +135,35 @@ fn a_route_whose_files_went_bad_keeps_its_last_good_version() {
 }
 
 #[test]
+fn a_file_that_a_middleware_is_made_of_is_read_again_by_a_reload() {
+    let route = format!(
+        "{}use = [{{ kind = \"error-pages\", file = {{ 404 = \"gone.html\" }} }}]\n",
+        says("b.test", "").replace("\"\"", "{ status = 404, body = \"none\" }")
+    );
+    let edge = TestEdge::start(|_| {
+        let files = [
+            ("edge.toml", PLAIN),
+            ("gone.html", "one"),
+            ("routes/a.toml", &says("a.test", "a")),
+            ("routes/b.toml", &route),
+        ];
+        files.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec()
+    });
+    let page = || edge.https("https://b.test/", &["-H", "accept: text/html"]).text();
+    assert_eq!(page(), "one");
+    fs::write(edge.path("gone.html"), "two").expect("written");
+    edge.reload().success();
+    assert_eq!(page(), "two");
+    let loaded = reload(&edge);
+    assert!(loaded["changed"].as_array().is_none_or(Vec::is_empty), "nothing has changed since: {loaded}");
+    fs::remove_file(edge.path("gone.html")).expect("it is there");
+    edge.reload();
+    let row = edge.row("routes", "name", "b.test").expect("it is listed");
+    assert_eq!((page().as_str(), &row["state"]), ("two", &"kept".into()), "the last good one serves on: {row}");
+    assert!(row["faults"][0]["why"].as_str().unwrap_or_default().contains("gone.html"), "{row}");
+}
+
+#[test]
 fn a_new_route_with_a_fault_is_closed_with_the_id_of_the_fault() {
     let edge = start(&[("a.toml", &says("a.test", "a"))]);
     let clients = clients(&edge);

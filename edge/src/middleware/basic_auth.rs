@@ -9,13 +9,16 @@
 //! ```
 //!
 //! The file is followed while the edge runs: a change counts within a second. If it breaks then, the last good one stays
-//! in use, the log says which line is wrong and `edge_middleware_last_good` is 1; if it is missing or broken at the
-//! start, the route is closed.
+//! in use, the log says which line is wrong and `edge_middleware_last_good` is above 0; if it is missing or broken at
+//! the start, the route is closed.
 //!
 //! A login that was right is remembered for `remember` (as a keyed hash, in memory), so that the slow hash is not computed
 //! for each request. A client (a /32 or a /64) that has tried `wrong_logins` different wrong ones within `wrong_window`
 //! gets 429 for any login until the window ends; the same wrong one again and again counts once. bcrypt looks at the
 //! first 72 bytes of a password only.
+//!
+//! Wrong logins are counted for each route apart: one `[middleware.team]` that 30 routes use lets a client try 30 times as
+//! many. Where that is too much, put the routes behind one login (`oidc`, `forward-auth`) or make `wrong_logins` smaller.
 
 mod hashing;
 mod users;

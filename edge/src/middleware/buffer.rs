@@ -8,10 +8,11 @@
 //! max_answer = "256KiB"
 //! ```
 //!
-//! A request body larger than `max_request` is refused with 413. What it cannot do: the server is connected and has the head
-//! of the request before the body is complete, so a slow client still takes a connection of the server, and a server with
-//! one thread a connection a thread; `min-rate` is the remedy there. What it does: the server never gets a part of a body
-//! and then a break, as a client that goes away before the end sends it nothing; and it reads the body at once.
+//! A request body larger than `max_request` is refused with 413; so is that of a stream (gRPC, NDJSON and the like), which
+//! is not collected. What it cannot do: the server is connected and has the head of the request before the body is
+//! complete, so a slow client still takes a connection of the server, and a server with one thread a connection a thread;
+//! `min-rate` is the remedy there. What it does: the server never gets a part of a body and then a break, as a client that
+//! goes away before the end sends it nothing; and it reads the body at once.
 //!
 //! An answer larger than `max_answer` is passed on as it comes from that size on; event streams and other answers that say
 //! that they are streams never wait. A server that breaks off within `max_answer` has sent no body yet, but its head has left.
@@ -73,16 +74,17 @@ impl Kind for Buffer {
 
 impl Middleware for Buffer {
     fn request(&self, ask: &mut Ask<'_>) -> Flow {
+        // What an upgraded connection carries comes behind a handshake that has no body.
         let Some(max) = self.max_request.filter(|_| ask.from.has_body) else { return Flow::Next };
-        // What an upgraded connection carries is no body, and a call of gRPC is a talk in both directions.
-        let kind = ask.from.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if ask.from.headers.contains_key(header::UPGRADE) || is_stream(kind) {
-            return Flow::Next;
-        }
+        // Before anything else that the client says: no word of it may switch the limit off.
         if let Err(refusal) = ask.limit_body(max) {
             return refusal;
         }
-        ask.done.request_body.push(Box::new(Collected { held: BytesMut::new(), most: usize::MAX }));
+        let kind = ask.from.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        // A call of gRPC is a talk in both directions.
+        if !is_stream(kind) {
+            ask.done.request_body.push(Box::new(Collected { held: BytesMut::new(), most: usize::MAX }));
+        }
         Flow::Next
     }
 
@@ -118,7 +120,7 @@ impl BodyFilter for Collected {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Request, faults, get, made, reply};
+    use super::super::testing::{Request, ask, faults, get, made, reply};
     use super::super::{Asker, Done, through};
     use super::*;
 
@@ -146,9 +148,19 @@ mod tests {
         assert_eq!(pieces(&mut done.request_body, &["abc", "def", ""]), [None, None, Some("abcdef".into())]);
         let mut done = asked("max_request = \"10B\"", &get("/"));
         assert_eq!(pieces(&mut done.request_body, &["abc"]), [Some("abc".into())]);
-        for stream in [get("/").header("upgrade", "websocket"), get("/").header("content-type", "application/grpc")] {
-            assert!(asked("max_request = \"10B\"", &stream).request_body.is_empty());
+    }
+
+    #[test]
+    fn no_field_of_a_client_switches_the_limit_off() {
+        let upgrades = ["websocket", "x"].map(|protocol| (get("/").header("upgrade", protocol), 1));
+        let streams = ["application/grpc", "text/event-stream"].map(|kind| (get("/").header("content-type", kind), 0));
+        for (request, collecting) in upgrades.into_iter().chain(streams) {
+            let done = asked("max_request = \"10B\"", &request);
+            assert_eq!((done.body_limit, done.request_body.len()), (Some(10), collecting), "{request:?}");
         }
+        let handshake = get("/").header("upgrade", "websocket").header("connection", "upgrade");
+        let (_, done) = ask(&made("buffer", "max_request = \"10B\""), &handshake);
+        assert!(done.body_limit.is_none() && done.request_body.is_empty(), "a tunnel is no body");
     }
 
     #[test]

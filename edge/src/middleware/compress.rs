@@ -15,7 +15,10 @@
 //! whatever `types` says. Of other answers without `Content-Length` every piece is sent on when it comes.
 //!
 //! A strong `ETag` becomes a weak one, as the bytes are others; `Vary: Accept-Encoding` is added, `Accept-Ranges` taken
-//! away. Trailers of a compressed answer are dropped. An answer takes up to 3 MiB of memory while it is compressed.
+//! away. Trailers of a compressed answer are dropped.
+//!
+//! An answer takes up to 3 MiB of memory while it is compressed, however slowly its client reads. So 256 answers of the
+//! whole edge are compressed at once: beyond them they go as they are.
 //!
 //! Compression tells the length of what is in an answer: pages that show a secret beside text of the request can lose it
 //! bit by bit (BREACH). Leave such routes uncompressed.
@@ -29,8 +32,9 @@ use routes::document::Item;
 use routes::shape::{Key, Shape};
 use routes::units;
 use routes::world::Reading;
+use tokio::sync::Semaphore;
 
-use self::encoder::{Encoded, Flush};
+use self::encoder::{Encoded, Flush, Placed};
 use super::{Asker, BuildError, Building, Fields, Kind, Middleware, Reply};
 
 pub use self::accept::Coding;
@@ -41,7 +45,11 @@ pub struct Compress {
     types: Vec<String>,
     min: u64,
     codings: Vec<Coding>,
+    places: &'static Semaphore,
 }
+
+/// Answers that may be on their way through an encoder, over all routes: clients choose how long that takes.
+static PLACES: Semaphore = Semaphore::const_new(256);
 
 const TYPES: [&str; 12] = [
     "text/*",
@@ -116,7 +124,7 @@ impl Kind for Compress {
         if let Some(list) = item.get("codings").filter(|_| codings.is_empty()) {
             reading.faults.push(list.fault("no coding is left").hint("leave the middleware out instead"));
         }
-        Some(Compress { types, min: min.unwrap_or(Some(1024)).unwrap_or(0), codings })
+        Some(Compress { types, min: min.unwrap_or(Some(1024)).unwrap_or(0), codings, places: &PLACES })
     }
 
     fn build(settings: Compress, _: &Building<'_>) -> Result<Self, BuildError> {
@@ -164,13 +172,16 @@ impl Middleware for Compress {
         }
         let values = to.headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let Some(coding) = accept::best(&values.collect::<Vec<_>>(), &self.codings) else { return };
+        let Ok(place) = self.places.try_acquire() else {
+            return tracing::debug!("an answer goes uncompressed: too many are on their way");
+        };
         // Without a length it may be a stream that does not say so.
         let flush = if length.is_some() { Flush::End } else { Flush::Each };
         let encoded = match Encoded::new(coding, flush) {
             Ok(encoded) => encoded,
             Err(error) => return tracing::warn!(%error, coding = coding.name(), "an answer goes uncompressed"),
         };
-        reply.filter_body(Box::new(encoded));
+        reply.filter_body(Box::new(Placed::new(encoded, place)));
         let mut fields = reply.headers();
         fields.set(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         fields.remove(header::ACCEPT_RANGES);

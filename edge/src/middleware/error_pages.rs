@@ -10,7 +10,7 @@
 //!
 //! A key is a status, a range such as `500-599`, or `4xx`; the narrowest that fits is taken. In a page `{status}`,
 //! `{reason}`, `{host}` and `{request_id}` are replaced, safely for HTML; other braces stay as they are. Files are read when
-//! the route is loaded, at most 1 MiB each: a reload reads them again if the route has changed.
+//! the route is loaded, at most 1 MiB each: a reload takes those that have changed.
 //!
 //! Only clients that accept `text/html` by name get a page; programs keep the plain or JSON answer. Errors that happen
 //! before a route's middlewares run (an unknown host, a malformed request) or in a middleware before this one have no
@@ -50,6 +50,15 @@ pub struct Settings {
 enum Source {
     Text(String),
     File(String),
+}
+
+impl Source {
+    fn file(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }
 
 /// The most bytes of a file.
@@ -102,6 +111,11 @@ impl Kind for ErrorPages {
         }
         let servers = item.get("servers").and_then(|item| item.as_bool()).unwrap_or(false);
         Some(Settings { pages, servers })
+    }
+
+    fn files(settings: &Settings) -> Vec<&str> {
+        let sources = settings.pages.iter().map(|(_, source)| source);
+        sources.filter_map(Source::file).collect()
     }
 
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {

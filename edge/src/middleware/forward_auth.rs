@@ -120,6 +120,10 @@ impl Kind for ForwardAuth {
         })
     }
 
+    fn files(settings: &Settings) -> Vec<&str> {
+        settings.ca_file.as_deref().into_iter().collect()
+    }
+
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {
         let ca_file = settings.ca_file.as_deref().map(|file| building.path(file));
         let client = Client::new(&client::Settings { ca_file, deadline: settings.timeout, body: BODY });

@@ -13,7 +13,7 @@
 //!
 //! Keys of `jwks_url` are asked for with the first request and every `refresh`, and when a token names a key that is not
 //! known, at most every `refetch`. If they cannot be had, the last good ones stay in use and `edge_middleware_last_good` is
-//! 1; before there are any, the answer is 503. Files are followed as the users file of `basic-auth` is.
+//! above 0; before there are any, the answer is 503. Files are followed as the users file of `basic-auth` is.
 //!
 //! Keys of a set check RSA, ECDSA and EdDSA signatures, a shared secret checks HMAC ones, and neither the other's; `none` is
 //! never accepted. A token must say when it expires.
@@ -153,6 +153,11 @@ impl Kind for Jwt {
             refetch: duration("refetch", Duration::from_secs(30)).max(Duration::from_secs(1)),
             checks,
         })
+    }
+
+    fn files(settings: &Settings) -> Vec<&str> {
+        let from_url = matches!(settings.from, From::Url(_));
+        settings.ca_file.as_deref().filter(|_| from_url).into_iter().collect()
     }
 
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {

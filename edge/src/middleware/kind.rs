@@ -55,6 +55,12 @@ pub trait Kind: Middleware + Sized + 'static {
         Needs::default()
     }
 
+    /// The files that [`build`](Self::build) reads once, as they are written: once what is in them is another, a reload
+    /// makes a new one. Those that are followed while the edge runs are not among them.
+    fn files(_: &Self::Settings) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Makes one.
     ///
     /// # Errors
@@ -110,6 +116,7 @@ pub struct Entry {
     pub keys: &'static [Key],
     source: &'static str,
     check: fn(&Item<'_>, &mut Reading<'_>) -> Needs,
+    files: fn(&Item<'_>, &Path) -> Vec<PathBuf>,
     build: fn(&Item<'_>, &Building<'_>) -> Built,
 }
 
@@ -128,7 +135,7 @@ impl fmt::Debug for Entry {
 }
 
 pub(super) const fn entry<K: Kind>(source: &'static str) -> Entry {
-    Entry { name: K::NAME, keys: K::KEYS, source, check: check::<K>, build: build_one::<K> }
+    Entry { name: K::NAME, keys: K::KEYS, source, check: check::<K>, files: files_of::<K>, build: build_one::<K> }
 }
 
 impl world::Kind for Entry {
@@ -149,18 +156,29 @@ fn check<K: Kind>(item: &Item<'_>, reading: &mut Reading<'_>) -> Needs {
     K::read(item, reading).map(|settings| K::needs(&settings)).unwrap_or_default()
 }
 
-fn build_one<K: Kind>(item: &Item<'_>, building: &Building<'_>) -> Built {
+/// Reads settings that have been checked.
+fn read<K: Kind>(item: &Item<'_>, folder: &Path) -> (Option<K::Settings>, Faults) {
     let mut faults = Faults::new();
     let world = World {
         vars: Vars::NONE,
         entrypoints: &[],
         acme: false,
         certificates: &[],
-        folder: building.folder,
+        folder,
         disk: &AllThere,
         kinds: &NoKinds,
     };
     let settings = K::read(item, &mut Reading { world: &world, faults: &mut faults });
+    (settings, faults)
+}
+
+fn files_of<K: Kind>(item: &Item<'_>, folder: &Path) -> Vec<PathBuf> {
+    let (settings, _) = read::<K>(item, folder);
+    settings.iter().flat_map(|settings| K::files(settings)).map(|path| world::resolve(folder, path)).collect()
+}
+
+fn build_one<K: Kind>(item: &Item<'_>, building: &Building<'_>) -> Built {
+    let (settings, faults) = read::<K>(item, building.folder);
     let first = faults.iter().find(|fault| fault.is_error()).map(|fault| fault.why.clone());
     let error = |why| BuildError { name: building.name.to_owned(), why };
     match (settings, first) {
@@ -183,8 +201,16 @@ impl Disk for AllThere {
 /// # Errors
 /// When something that it stands on is missing.
 pub fn build(step: &Step, building: &Building<'_>) -> Result<Arc<dyn Middleware>, BuildError> {
-    let kind = super::KINDS.iter().find(|entry| entry.name == step.kind);
-    let made = kind.and_then(|entry| step.with_settings(|item| (entry.build)(item, building)));
+    let made = kind_of(step).and_then(|entry| step.with_settings(|item| (entry.build)(item, building)));
     let missing = || BuildError { name: step.name.clone(), why: format!("there is no kind `{}`", step.kind) };
     made.unwrap_or_else(|| Err(missing()))
+}
+
+/// The files beside the route's own that the middleware of a checked step is made of; see [`Kind::files`].
+pub fn files(step: &Step, folder: &Path) -> Vec<PathBuf> {
+    kind_of(step).and_then(|entry| step.with_settings(|item| (entry.files)(item, folder))).unwrap_or_default()
+}
+
+fn kind_of(step: &Step) -> Option<&'static Entry> {
+    super::KINDS.iter().find(|entry| entry.name == step.kind)
 }

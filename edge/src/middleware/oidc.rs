@@ -220,6 +220,11 @@ impl Kind for Oidc {
         Settings::read(item, reading)
     }
 
+    fn files(settings: &Settings) -> Vec<&str> {
+        let secrets = settings.client_secret.iter().chain(&settings.cookie.secret);
+        settings.ca_file.as_deref().into_iter().chain(secrets.filter_map(Secret::file)).collect()
+    }
+
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {
         let ca_file = settings.ca_file.as_deref().map(|path| building.path(path));
         let client = Client::new(&ClientSettings { ca_file, deadline: DEADLINE, body: MOST });
@@ -266,6 +271,13 @@ fn default_name(place: &[&str]) -> String {
 }
 
 impl Secret {
+    fn file(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
     fn read(&self, building: &Building<'_>) -> Result<String, BuildError> {
         let path = match self {
             Self::Text(text) => return Ok(text.clone()),

@@ -75,20 +75,24 @@ pub(crate) fn made_in(folder: &Path, kind: &str, settings: &str) -> Arc<dyn Midd
 /// As [`made_in`], for settings or files that may be bad.
 #[track_caller]
 pub(crate) fn try_made_in(folder: &Path, kind: &str, settings: &str) -> Result<Arc<dyn Middleware>, BuildError> {
+    let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
+    build(&step(kind, settings), &Building { folder, state: folder, route: "app", name: kind, metrics: &metrics })
+}
+
+/// A step of a route with the lines of a table.
+pub(crate) fn step(kind: &str, settings: &str) -> Step {
     let table: toml::Table = settings.parse().expect("TOML");
     let mut inline = format!("{{ kind = \"{kind}\"");
     table.iter().for_each(|(name, value)| inline.push_str(&format!(", {name} = {}", inline_value(value))));
     inline.push_str(" }");
-    let step = Step {
+    Step {
         name: kind.into(),
         kind: kind.into(),
         settings: inline,
         one_reading: false,
         servers: false,
         from_preset: false,
-    };
-    let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
-    build(&step, &Building { folder, state: folder, route: "app", name: kind, metrics: &metrics })
+    }
 }
 
 /// What the check finds wrong with the lines of a table.

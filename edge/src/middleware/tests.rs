@@ -1,12 +1,13 @@
 //! What holds for every kind: its words, its examples, its keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use routes::check::check;
 use routes::document::{Source, Vars};
 use routes::world::{Disk, Entrypoint, Seen, World};
 
-use super::{AllKinds, KINDS};
+use super::testing::step;
+use super::{AllKinds, KINDS, files};
 
 struct AllFiles;
 
@@ -59,6 +60,28 @@ fn whole_files(example: &str) -> Vec<String> {
         return example.lines().map(route).collect();
     }
     vec![example.to_owned()]
+}
+
+#[test]
+fn files_that_are_read_once_are_named_and_those_that_are_followed_are_not() {
+    let table: [(&str, &str, &[&str]); 8] = [
+        (
+            "oidc",
+            "issuer = \"https://a\"\nclient_id = \"b\"\nca_file = \"ca\"\nclient_secret = \"file:/c\"\ncookie_secret = \"file:d\"",
+            &["/etc/edge/ca", "/c", "/etc/edge/d"],
+        ),
+        ("oidc", "issuer = \"https://a\"\nclient_id = \"b\"\nclient_secret = \"c\"", &[]),
+        ("forward-auth", "url = \"https://a\"\nca_file = \"ca\"", &["/etc/edge/ca"]),
+        ("jwt", "jwks_url = \"https://a\"\naudience = \"b\"\nca_file = \"ca\"", &["/etc/edge/ca"]),
+        ("jwt", "jwks_file = \"keys\"\naudience = \"b\"", &[]),
+        ("error-pages", "text = { 404 = \"a\" }\nfile = { 500 = \"b\", 502 = \"c\" }", &["/etc/edge/b", "/etc/edge/c"]),
+        ("basic-auth", "users_file = \"users\"", &[]),
+        ("api-token", "tokens_file = \"tokens\"", &[]),
+    ];
+    for (kind, settings, wanted) in table {
+        let found = files(&step(kind, settings), Path::new("/etc/edge"));
+        assert_eq!(found, wanted.iter().map(PathBuf::from).collect::<Vec<_>>(), "{kind}: {settings}");
+    }
 }
 
 #[test]

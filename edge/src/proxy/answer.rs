@@ -78,8 +78,14 @@ pub async fn write(session: &mut Session, cx: &mut Cx, mut head: ResponseHeader,
         Ok(body) => body.unwrap_or_default(),
         Err(fault) => return Err(Error::because(ErrorType::InternalError, "a middleware stopped an answer", fault)),
     };
-    head.insert_header("Content-Length", body.len().to_string())?;
-    let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
+    // These end with their head, and 204 may not say a length (RFC 9110 section 8.6).
+    let has_no_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_no_body {
+        head.remove_header("Content-Length");
+    } else {
+        head.insert_header("Content-Length", body.len().to_string())?;
+    }
+    let bodyless = has_no_body || session.req_header().method == http::Method::HEAD || body.is_empty();
     // A body that is still to come is not waited for: the connection closes behind the answer instead.
     let ends = cx.last || !session.as_downstream_mut().is_body_done();
     session.set_keepalive(cx.keepalive().filter(|_| !ends));

@@ -11,10 +11,11 @@ use routes::step::Step;
 use routes::target::Target;
 use routes::world::resolve;
 
+use super::files;
 use crate::middleware::{self, Building, Middleware};
 use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
 use crate::telemetry::{Metrics, RouteMetrics};
-use crate::upstream::{BuildError, Means, Pool};
+use crate::upstream::{BuildError, Means, Pool, Settings};
 
 /// Builds sites.
 #[derive(Debug)]
@@ -50,23 +51,31 @@ impl Builder {
             Target::Upstream(upstream) => Some(upstream_settings(route, upstream, &self.folder)),
             Target::Files(_) | Target::Redirect(_) | Target::Respond(_) => None,
         };
-        // Read before the pool reads them: an edit in between is seen as a change by the next load.
-        let files_digest = settings.as_ref().and_then(|settings| settings.tls.files_digest());
-        let is_same = |old: &&Arc<Site>| old.files_digest == files_digest && old.route.same_as(route);
-        if let Some(old) = before.named(&route.name).filter(is_same) {
+        let earlier = before.named(&route.name);
+        let unchanged = earlier.filter(|old| old.route.same_as(route));
+        let files = unchanged.map_or_else(|| self.files(route, settings.as_ref()), |old| Arc::clone(&old.files));
+        // Read before they are used: an edit in between is seen as a change by the next load.
+        let files_digest = files::digest(&files);
+        if let Some(old) = unchanged.filter(|old| old.files_digest == files_digest) {
             // Its place in the file may have moved.
             let (steps, serve, metrics) = (Arc::clone(&old.steps), old.serve.clone(), old.metrics.clone());
-            return Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics }));
+            return Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files, files_digest, metrics }));
         }
         let counters = metrics.route(&route.name);
-        let earlier = before.named(&route.name).and_then(|site| site.pool());
+        let earlier = earlier.and_then(|site| site.pool());
         let serve = match (&route.target, settings) {
             (_, Some(settings)) => Serve::Upstream(Pool::build(settings, &self.means, &counters, earlier)?),
             (Target::Files(files), None) => Serve::Files(resolve(&self.folder, &files.root)),
             (Target::Upstream(_) | Target::Redirect(_) | Target::Respond(_), None) => Serve::Itself,
         };
         let steps = self.steps(route, &counters)?;
-        Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files_digest, metrics: counters }))
+        Ok(Arc::new(Site { route: Arc::clone(route), steps, serve, files, files_digest, metrics: counters }))
+    }
+
+    /// The files beside the route's own that it is made of.
+    fn files(&self, route: &Route, upstream: Option<&Settings>) -> Arc<[PathBuf]> {
+        let of_tls = upstream.into_iter().flat_map(|settings| settings.tls.files().cloned());
+        of_tls.chain(route.steps.iter().flat_map(|step| middleware::files(step, &self.folder))).collect()
     }
 
     fn steps(

@@ -23,8 +23,10 @@ use pingora::upstreams::peer::HttpPeer;
 
 pub(super) use tally::{Change, Tally};
 
-/// Checks under way at once, over all routes.
-const AT_ONCE: usize = 64;
+/// Checks under way at once, of one pool: servers that keep theirs waiting delay no other route.
+const AT_ONCE_A_POOL: usize = 8;
+/// Checks under way at once, over all routes: each has a connection.
+const AT_ONCE: usize = 512;
 
 /// What checks are made with. Clones are the same.
 #[derive(Clone)]
@@ -32,13 +34,20 @@ pub struct Checks {
     connector: Arc<Connector>,
     tasks: Tasks,
     at_once: Arc<Semaphore>,
+    of_pool: Arc<Semaphore>,
 }
 
 impl Checks {
     /// Connections are made as `conf` says, by tasks of `tasks`. Blocks on the file of authorities.
     pub fn new(conf: &ServerConf, tasks: Tasks) -> Self {
         let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(conf))));
-        Self { connector, tasks, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+        let [at_once, of_pool] = [AT_ONCE, AT_ONCE_A_POOL].map(|places| Arc::new(Semaphore::new(places)));
+        Self { connector, tasks, at_once, of_pool }
+    }
+
+    /// The same with places of its own for one more pool.
+    pub(super) fn of_pool(&self) -> Self {
+        Self { of_pool: Arc::new(Semaphore::new(AT_ONCE_A_POOL)), ..self.clone() }
     }
 
     /// Asks the places of `patient` again and again, until it is gone or `gone` is cancelled.
@@ -60,6 +69,7 @@ impl Checks {
         tokio::time::sleep(health.every.min(SPREAD).mul_f64(chance())).await;
         while let Some((own_host, places)) = patient.places() {
             for (address, peer) in places {
+                let Ok(_of_pool) = self.of_pool.acquire().await else { return };
                 let Ok(_place) = self.at_once.acquire().await else { return };
                 let asked = probe::ask(&self.connector, (&address, &peer), &own_host, &health.probe, health.timeout);
                 let answer = asked.await.map_err(|why| why.to_string());

@@ -158,18 +158,10 @@ impl Profile {
 }
 
 impl Tls {
-    /// A digest of what stands in the files it names now; none if it names none. Only good for comparing with another
-    /// of the same process. Blocks.
-    pub fn files_digest(&self) -> Option<u64> {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
-        let mut files = self.ca_file.iter().chain(client).peekable();
-        files.peek()?;
-        let mut hasher = DefaultHasher::new();
-        for path in files {
-            // Why a file cannot be read is for the pool to say.
-            fs::read(path).ok().hash(&mut hasher);
-        }
-        Some(hasher.finish())
+        self.ca_file.iter().chain(client)
     }
 }
 

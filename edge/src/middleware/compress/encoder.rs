@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use tokio::sync::SemaphorePermit;
 
 use super::accept::Coding;
 use crate::middleware::{BodyFault, BodyFilter};
@@ -78,6 +79,29 @@ impl BodyFilter for Encoded {
     fn chunk(&mut self, chunk: Option<Bytes>, end: bool) -> Result<Option<Bytes>, BodyFault> {
         let out = self.pass(chunk, end).map_err(|error| BodyFault { why: error.to_string() })?;
         Ok((!out.is_empty()).then(|| out.into()))
+    }
+}
+
+/// An encoder and the place that it takes, which is free again when the answer has gone or is given up.
+pub(super) struct Placed {
+    encoded: Encoded,
+    place: Option<SemaphorePermit<'static>>,
+}
+
+impl Placed {
+    /// Takes the place.
+    pub(super) fn new(encoded: Encoded, place: SemaphorePermit<'static>) -> Self {
+        Self { encoded, place: Some(place) }
+    }
+}
+
+impl BodyFilter for Placed {
+    fn chunk(&mut self, chunk: Option<Bytes>, end: bool) -> Result<Option<Bytes>, BodyFault> {
+        let out = self.encoded.chunk(chunk, end);
+        if end {
+            self.place = None;
+        }
+        out
     }
 }
 

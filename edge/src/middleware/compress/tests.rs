@@ -1,7 +1,10 @@
 //! Which answers are compressed, and what their heads say then.
 
+use std::sync::Arc;
+
 use super::super::testing::{Request, get, made, reply};
-use super::super::Done;
+use super::super::{Done, through};
+use super::*;
 
 type Head<'a> = &'a [(&'a str, &'a str)];
 
@@ -94,7 +97,7 @@ fn signed_requests_are_answered_untouched() {
 
 #[test]
 fn who_takes_no_coding_learns_only_that_it_varies() {
-    let head_request = accepting("gzip").method(http::Method::HEAD);
+    let head_request = accepting("gzip").method(Method::HEAD);
     for request in [get("/"), accepting("identity"), accepting("deflate"), accepting("gzip;q=0"), head_request] {
         let (coding, head, filtered) = answered("", &request, 200, &PAGE);
         assert!(coding.is_none() && !filtered);
@@ -109,4 +112,27 @@ fn a_304_names_the_tag_under_which_the_client_has_it() {
     assert_eq!(head["etag"], "W/\"abc\"");
     let other = accepting("gzip").header("if-none-match", "\"abc\"");
     assert_eq!(answered("", &other, 304, &[("etag", "\"abc\"")]).1["etag"], "\"abc\"");
+}
+
+#[test]
+fn beyond_so_many_at_once_answers_go_as_they_are_until_one_has_gone() {
+    let places: &Semaphore = Box::leak(Box::new(Semaphore::new(2)));
+    let (types, codings) = (vec!["text/*".to_owned()], vec![Coding::Gzip]);
+    let middleware: Arc<dyn Middleware> = Arc::new(Compress { types, min: 0, codings, places });
+    let answer = || {
+        let mut done = Done::default();
+        let (_, head) = reply(&middleware, &accepting("gzip"), &mut done, 200, &PAGE);
+        (head, done.response_body)
+    };
+    let [(_, mut ends), (_, given_up)] = [answer(), answer()];
+    assert_eq!((ends.len(), given_up.len()), (1, 1));
+    let (head, filters) = answer();
+    assert!(filters.is_empty() && head.get("content-encoding").is_none());
+    assert_eq!((&head["content-length"], &head["vary"]), (&"5000".parse().unwrap(), &"Accept-Encoding".parse().unwrap()));
+    drop(given_up);
+    let (head, again) = answer();
+    assert_eq!((again.len(), &head["content-encoding"]), (1, &"gzip".parse().unwrap()));
+    assert!(answer().1.is_empty());
+    through(&mut ends, None, true).expect("memory takes all");
+    assert_eq!(answer().1.len(), 1);
 }

@@ -105,7 +105,7 @@ families! {
     ACME_LAST_ERROR = Kind::Gauge, "edge_acme_last_error" ["name" "kind"]
         "Unix time of the last failed order of a name; gone once one succeeds.";
     MIDDLEWARE_LAST_GOOD = Kind::Gauge, "edge_middleware_last_good" ["route" "middleware"]
-        "1 while a middleware works with the users, tokens or keys it had, as those that are there now cannot be used; else 0.";
+        "How many steps of this name work with the users, tokens or keys they had, as those that are there now cannot be used.";
     LOGINS = Kind::Counter, "edge_logins_total" ["route" "result"]
         "Logins at a provider and what they left: started, done, failed, forbidden, bad_session, bad_token, unavailable, refreshed, ended, logged_out.";
     ROUTES = Kind::Gauge, "edge_routes" ["state"]

@@ -12,6 +12,7 @@ use crate::upstream::health::{Change, Checks, Patient};
 /// Starts a check for each server, if the pool wants them.
 pub(super) fn start(pool: &Arc<Inner>, checks: &Checks) {
     let Some(health) = &pool.settings.health else { return };
+    let checks = checks.of_pool();
     for (server, member) in pool.members.iter().enumerate() {
         let name = format!("health {} {}", member.metrics.route(), member.metrics.server());
         let watched = Watched { pool: Arc::downgrade(pool), server };
