@@ -89,9 +89,13 @@ impl Rules {
     }
 }
 
+const EMAIL: &str = "email";
+/// Says whether the address is proved to be theirs.
+const EMAIL_VERIFIED: &str = "email_verified";
+
 /// A claim by its name, else by a path such as `realm_access.roles`. An address that nobody has proved to be theirs is none.
 fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
-    if name == "email" && claims.get("email_verified") == Some(&Value::Bool(false)) {
+    if name == EMAIL && claims.get(EMAIL_VERIFIED).is_some_and(|said| !is_true(said)) {
         return None;
     }
     let nested = || {
@@ -99,6 +103,11 @@ fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
         rest.split('.').try_fold(claims.get(first)?, |value, part| value.get(part))
     };
     claims.get(name).or_else(nested)
+}
+
+/// Some providers say it as text. What is anything else is no yes.
+fn is_true(value: &Value) -> bool {
+    matches!(value, Value::Bool(true)) || value.as_str() == Some("true")
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -151,10 +160,21 @@ mod tests {
         assert_eq!(user(Some("nickname"), &said), None);
         assert_eq!(user(None, &claims(json!({"sub": "17"}))).as_deref(), Some("17"));
         assert_eq!(user(None, &claims(json!({"preferred_username": "alice"}))), None, "no subject");
-        let unproved = claims(json!({"sub": "17", "email": "boss@example.test", "email_verified": false}));
-        assert_eq!(user(Some("email"), &unproved), None);
         for bad in [json!(""), json!("a\nb"), json!(7), json!(["a"]), json!(null)] {
             assert_eq!(user(Some("email"), &claims(json!({"sub": "17", "email": bad}))), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_proved_is_none() {
+        let rules = Rules { user: Some("email".into()), ..rules() };
+        let passes = |verified: Value| {
+            let said = json!({"sub": "17", "email": "boss@example.test", "email_verified": verified});
+            rules.person(&claims(said)).is_some()
+        };
+        assert!(passes(json!(true)) && passes(json!("true")));
+        for unproved in [json!(false), json!("false"), json!("TRUE"), json!(""), json!(0), json!(1), json!(null), json!([true])] {
+            assert!(!passes(unproved.clone()), "{unproved}");
         }
     }
 
