@@ -4,7 +4,7 @@ use http::header::{ALLOW, SET_COOKIE};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::Oidc;
-use super::claims::{Claims, Person};
+use super::claims::{Claims, Person, add};
 use super::cookies::Jar;
 use super::gate::leave;
 use super::login::Login;
@@ -160,14 +160,12 @@ impl Oidc {
     }
 }
 
-/// More claims of the same person; those that were signed stay.
+/// More claims, if they are of the same person.
 fn merge(claims: &mut Claims, more: Claims) -> Result<(), LoginFault> {
     if more.get("sub") != claims.get("sub") {
         return Err(LoginFault::TwoPeople);
     }
-    for (name, value) in more {
-        claims.entry(name).or_insert(value);
-    }
+    add(claims, more);
     Ok(())
 }
 

@@ -10,6 +10,19 @@ use serde_json::{Map, Value};
 /// Everything that a provider says of somebody.
 pub(super) type Claims = Map<String, Value>;
 
+/// Adds what else is said of the same person. What was signed stays, but an address and whether it is proved go together:
+/// where only the others say both, theirs count.
+pub(super) fn add(claims: &mut Claims, more: Claims) {
+    let says_both = |claims: &Claims| claims.contains_key(EMAIL) && claims.contains_key(EMAIL_VERIFIED);
+    if says_both(&more) && !says_both(claims) {
+        claims.remove(EMAIL);
+        claims.remove(EMAIL_VERIFIED);
+    }
+    for (name, value) in more {
+        claims.entry(name).or_insert(value);
+    }
+}
+
 /// What a route asks of a person's claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Rules {
@@ -61,7 +74,9 @@ impl Rules {
         let groups = Some(self.groups.as_str()).filter(|_| !self.allow_groups.is_empty());
         let user = self.user.as_deref().unwrap_or("preferred_username");
         let told = self.fields.iter().map(|(_, claim)| claim.as_str());
-        told.chain(groups).chain([user]).any(|claim| find(claims, claim).is_none())
+        told.chain(groups).chain([user]).any(|claim| {
+            find(claims, claim).is_none() || claim == EMAIL && !claims.contains_key(EMAIL_VERIFIED)
+        })
     }
 
     /// Whether the person may.
@@ -179,6 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn whether_an_address_is_proved_is_said_of_that_address() {
+        let added = |signed: Value, more: Value| {
+            let mut all = claims(signed);
+            add(&mut all, claims(more));
+            find(&all, "email").and_then(text)
+        };
+        let mine = json!({"email": "me@example.test", "email_verified": true});
+        let not_mine = json!({"email": "boss@example.test", "email_verified": false});
+        assert_eq!(added(json!({"email": "boss@example.test"}), not_mine.clone()), None);
+        assert_eq!(added(json!({"email": "boss@example.test"}), mine.clone()).as_deref(), Some("me@example.test"));
+        assert_eq!(added(json!({"email_verified": true}), not_mine.clone()), None);
+        assert_eq!(added(mine, not_mine).as_deref(), Some("me@example.test"), "what was signed stays");
+        assert_eq!(added(json!({"email": "boss@example.test"}), json!({"email_verified": "false"})), None);
+    }
+
+    #[test]
     fn groups_decide_wherever_the_provider_puts_them() {
         let allow = |claim: &str, said: Value| {
             let rules = Rules { groups: claim.into(), allow_groups: vec!["ops".into(), "ml".into()], ..rules() };
@@ -221,5 +252,13 @@ mod tests {
         assert!(rules().lacks(&claims(json!({"sub": "1"}))));
         assert!(Rules { allow_groups: vec!["ops".into()], ..rules() }.lacks(&said));
         assert!(Rules { user: Some("email".into()), ..rules() }.lacks(&said));
+        let mut addressed = claims(json!({"sub": "1", "preferred_username": "alice", "email": "a@example.test"}));
+        let told = Rules { fields: vec![(HeaderName::from_static("x-email"), "email".into())], ..rules() };
+        assert!(!rules().lacks(&addressed), "nobody asks for the address");
+        for rules in [&Rules { user: Some("email".into()), ..rules() }, &told] {
+            assert!(rules.lacks(&addressed), "whether the address is proved");
+        }
+        addressed.insert("email_verified".into(), json!(true));
+        assert!(!told.lacks(&addressed));
     }
 }
