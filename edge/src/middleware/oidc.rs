@@ -54,6 +54,7 @@
 //! `cookie_secret` and the same name of the middleware.
 
 mod about;
+mod again;
 mod bearer;
 mod cached;
 mod callback;
@@ -109,7 +110,7 @@ const SESSION: &[Key] = &[
         "refresh",
         Shape::Duration,
         "How often the provider is asked whether the person may still log in and has which groups; `0` is never. \
-         It needs a refresh token, for which many providers want the scope `offline_access`, and some \
+         The answer is a new ID token, else the user info; one that is not to be trusted ends the session. It needs a refresh token, for which many providers want the scope `offline_access`, and some \
          `parameters = { prompt = \"consent\" }`.",
     )
     .default("\"0\""),
@@ -325,3 +326,6 @@ fn now() -> session::Unix {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests;

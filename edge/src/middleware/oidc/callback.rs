@@ -109,10 +109,17 @@ impl Oidc {
         let mut claims = self.id_claims(token, kind, now).await?;
         let rules = &self.settings.rules;
         if let Some(access) = tokens.access_token.as_deref().filter(|_| rules.lacks(&claims)) {
-            let more = self.provider.userinfo(access).await.map_err(|_| LoginFault::Unavailable)?;
+            let more = self.userinfo(access).await?;
             more.into_iter().try_for_each(|more| merge(&mut claims, more))?;
         }
         Ok(rules.person(&claims).ok_or(TokenFault::Nobody)?)
+    }
+
+    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, LoginFault> {
+        self.provider.userinfo(access_token).await.map_err(|none| match none {
+            NoTokens::Down => LoginFault::Unavailable,
+            NoTokens::Refused => LoginFault::Refused,
+        })
     }
 
     async fn id_claims(&self, token: &str, kind: Kind<'_>, now: Unix) -> Result<Claims, LoginFault> {

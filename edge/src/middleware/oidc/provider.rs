@@ -45,7 +45,7 @@ pub(super) struct Tokens {
     pub(super) refresh_token: Option<String>,
 }
 
-/// Why it gives no tokens.
+/// Why it gives no tokens, or says nothing of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoTokens {
     /// It cannot be asked, or takes us for somebody else: nothing that the person can mend.
@@ -165,8 +165,8 @@ impl Provider {
     }
 
     /// What it says of the person that this token is about.
-    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, Down> {
-        let about = self.about().await?;
+    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, NoTokens> {
+        let about = self.about().await.map_err(|Down| NoTokens::Down)?;
         let Some(uri) = &about.userinfo else { return Ok(None) };
         let Ok(authorization) = HeaderValue::try_from(format!("Bearer {access_token}")) else { return Ok(None) };
         let mut head = json();
@@ -174,9 +174,13 @@ impl Provider {
         let outcome = self.get(uri, head).await.and_then(|body| {
             serde_json::from_slice(&body).map_err(|_| AskFault::Unreadable(uri.clone()))
         });
-        outcome.map(Some).map_err(|fault| {
-            self.silent.failed(&fault.to_string());
-            Down
+        outcome.map(Some).map_err(|fault| match fault {
+            // What it says to a token that is not good (RFC 6750 section 3.1).
+            AskFault::Status(_, 400 | 401 | 403) => NoTokens::Refused,
+            fault => {
+                self.silent.failed(&fault.to_string());
+                NoTokens::Down
+            }
         })
     }
 
