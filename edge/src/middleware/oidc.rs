@@ -46,7 +46,8 @@
 //! to another middleware is no login; it is counted in `edge_logins_total{result="bad_session"}`.
 //!
 //! **When the provider is down** sessions go on, and so do tokens whose key was seen before; who must log in gets 503
-//! (`auth_unavailable`). New signing keys are found when the first token names one.
+//! (`auth_unavailable`). Once an hour, and then once a minute until it answers, one of the requests with a token waits to
+//! see whether it is back (20 seconds at most). New signing keys are found when the first token names one.
 //!
 //! **Good to know.** `/.edge/oidc/logout` ends the session here and at the provider. A session cannot be revoked before it ends, unless
 //! `session.refresh` asks the provider now and then. `callback` and `logout` must be paths of the route: a route with `path = "/app/"` needs

@@ -63,6 +63,8 @@ enum AskFault {
     Status(Uri, u16),
     #[error("{0}")]
     About(#[from] AboutFault),
+    #[error("where its keys are is not known")]
+    NoAbout,
     #[error("{0} names no key that signatures can be checked with")]
     Keys(Uri),
     #[error("{0} answers with what cannot be read")]
@@ -95,8 +97,7 @@ impl Provider {
             let uri = About::address(issuer).parse().map_err(|_| AskFault::Issuer)?;
             Ok(About::read(&self.get(&uri, HeaderMap::new()).await?, issuer)?)
         };
-        let fresh = self.about.ask(FRESH, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await;
-        fresh.or_else(|down| self.about.last().ok_or(down))
+        self.about.ask_or_last(FRESH, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await
     }
 
     /// Its keys without asking, if they are fresh.
@@ -104,10 +105,17 @@ impl Provider {
         self.keys.get(FRESH)
     }
 
-    /// Its keys.
+    /// Its keys: fresh ones, or the last ones that it gave.
     pub(super) async fn keys(&self) -> Result<Arc<Keys>, Down> {
-        let fresh = self.keys_since(FRESH).await;
-        fresh.or_else(|down| self.keys.last().ok_or(down))
+        if let Some(keys) = self.keys_at_hand() {
+            return Ok(keys);
+        }
+        self.keys.ask_or_last(FRESH, self.ask_keys(), |outcome| self.told(outcome)).await
+    }
+
+    /// Fresh ones, because a token names one that is not among the last ones.
+    pub(super) async fn fresh_keys(&self) -> Result<Arc<Keys>, Down> {
+        self.keys_since(FRESH).await
     }
 
     /// Its keys of now, because a token names one that is not among those that we have.
@@ -129,12 +137,13 @@ impl Provider {
         if let Some(keys) = self.keys.get(since) {
             return Ok(keys);
         }
-        let about = self.about().await?;
-        let ask = async {
-            let keys = Keys::read(&self.get(&about.keys, HeaderMap::new()).await?);
-            keys.filter(|keys| !keys.is_empty()).ok_or_else(|| AskFault::Keys(about.keys.clone()))
-        };
-        self.keys.ask(since, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await
+        self.keys.ask(since, self.ask_keys(), |outcome| self.told(outcome)).await
+    }
+
+    async fn ask_keys(&self) -> Result<Keys, AskFault> {
+        let about = self.about().await.map_err(|Down| AskFault::NoAbout)?;
+        let keys = Keys::read(&self.get(&about.keys, HeaderMap::new()).await?);
+        keys.filter(|keys| !keys.is_empty()).ok_or_else(|| AskFault::Keys(about.keys.clone()))
     }
 
     /// The tokens of a login.
@@ -197,6 +206,8 @@ impl Provider {
     fn told(&self, outcome: Result<(), &AskFault>) {
         match outcome {
             Ok(()) => self.last_good.well(),
+            // Why has been told already.
+            Err(AskFault::NoAbout) => {}
             Err(fault) if self.keys.last().is_some() => self.last_good.kept(&fault.to_string()),
             Err(fault) => self.silent.failed(&fault.to_string()),
         }

@@ -8,15 +8,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use data_encoding::BASE64URL_NOPAD;
+use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
-use super::super::testing::made_as;
+use super::super::testing::{get, made_as};
+use super::super::{Asker, Done};
 use super::claims::Person;
 use super::refresh::Refreshed;
 use super::session::{Session, Unix};
 use super::*;
+use crate::telemetry::Refusal;
 
 const NOW: Unix = 1_800_000_000;
 
@@ -188,4 +191,34 @@ async fn without_a_new_id_token_the_user_info_decides() {
     assert_eq!(groups_after(&provider, nothing, Some((200, json!({"sub": "1"})))).await, None, "nothing to ask with");
     provider.say("/.well-known/openid-configuration", provider.about(false));
     assert_eq!(after(Some((200, json!({"sub": "1"})))).await, None, "nowhere to ask");
+}
+
+#[tokio::test]
+async fn tokens_whose_key_was_seen_pass_while_the_provider_hangs() {
+    let provider = Provider::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let client = provider.client(folder.path(), "bearer = true\naudience = \"edge\"");
+    let (seen, unseen) = (provider.signer.sign(&provider.claims(json!({}))), Signer::new("two"));
+    let unseen = unseen.sign(&provider.claims(json!({})));
+    let request = get("/");
+    let bring = async |token: &str| {
+        let (from, mut done): (Asker<'_>, _) = (request.asker(), Done::default());
+        client.token(&mut Ask { from, done: &mut done }, token, NOW).await
+    };
+    assert!(matches!(bring(&seen).await, Flow::Next));
+    // From here on nobody answers: time passes by itself.
+    provider.say("/.well-known/openid-configuration", None);
+    provider.say("/keys", None);
+    tokio::time::pause();
+    assert!(matches!(bring(&seen).now_or_never(), Some(Flow::Next)), "its key is at hand");
+    tokio::time::advance(Duration::from_secs(2 * 3600)).await;
+    let mut first = Box::pin(bring(&seen));
+    assert!(first.as_mut().now_or_never().is_none(), "it asks");
+    assert!(matches!(bring(&seen).now_or_never(), Some(Flow::Next)), "it waits for nobody");
+    let mut stranger = Box::pin(bring(&unseen));
+    assert!(stranger.as_mut().now_or_never().is_none(), "the answer may bring its key");
+    assert!(matches!(first.await, Flow::Next));
+    assert!(matches!(stranger.await, Flow::Refuse(denial) if denial.reason == Refusal::AuthUnavailable));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert!(matches!(bring(&seen).now_or_never(), Some(Flow::Next)), "it is left alone for a while");
 }
