@@ -168,7 +168,12 @@ impl Kind for Oidc {
             Shape::OneOrMany(&Shape::Text("a group")),
             "Groups that may. Without this and `allow_users` everybody may who can log in.",
         ),
-        Key::new("allow_users", Shape::OneOrMany(&Shape::Text("a user")), "Users that may, in whatever group."),
+        Key::new(
+            "allow_users",
+            Shape::OneOrMany(&Shape::Text("a user")),
+            "Users that may, in whatever group: the value of `user_claim`, or `sub`. Name a `user_claim` that people cannot \
+             change at the provider.",
+        ),
         Key::new(
             "headers",
             Shape::Map(&Shape::Text("a claim")),

@@ -99,6 +99,12 @@ pub(crate) fn faults(kind: &str, settings: &str) -> Vec<String> {
     faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.why.clone()).collect()
 }
 
+/// What the check warns of in the lines of a table.
+pub(crate) fn warnings(kind: &str, settings: &str) -> Vec<String> {
+    let faults = checked(kind, settings);
+    faults.iter().filter(|fault| !fault.is_error()).map(|fault| fault.why.clone()).collect()
+}
+
 fn checked(kind: &str, settings: &str) -> Faults {
     let kind = AllKinds.kind(kind).expect("a kind");
     let check = |item: &Item<'_>, reading: &mut Reading<'_>| {

@@ -32,7 +32,7 @@ pub(super) struct Rules {
     pub(super) groups: String,
     /// Groups that may; with `users` empty too, everybody may.
     pub(super) allow_groups: Vec<String>,
-    /// Users that may.
+    /// Users that may, by their name or their `sub`.
     pub(super) allow_users: Vec<String>,
     /// Fields for the server and the claims that they are of.
     pub(super) fields: Vec<(HeaderName, String)>,
@@ -83,7 +83,7 @@ impl Rules {
     pub(super) fn allow(&self, person: &Person) -> bool {
         let everybody = self.allow_groups.is_empty() && self.allow_users.is_empty();
         everybody
-            || self.allow_users.contains(&person.user)
+            || [&person.user, &person.subject].into_iter().any(|name| self.allow_users.contains(name))
             || person.groups.iter().any(|group| self.allow_groups.contains(group))
     }
 
@@ -230,6 +230,7 @@ mod tests {
         let rules = Rules { allow_users: vec!["alice".into()], ..rules() };
         let may = |said| rules.allow(&rules.person(&claims(said)).expect("a person"));
         assert!(may(json!({"sub": "1", "preferred_username": "alice"})));
+        assert!(may(json!({"sub": "alice", "preferred_username": "al"})), "by what never changes");
         assert!(!may(json!({"sub": "1", "preferred_username": "bob", "groups": ["alice"]})));
         assert!(Rules::default().allow(&rules.person(&claims(json!({"sub": "1"}))).expect("a person")));
     }

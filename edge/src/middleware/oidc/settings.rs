@@ -232,6 +232,12 @@ fn lifetime(item: &Item<'_>, reading: &mut Reading<'_>) -> Lifetime {
 }
 
 fn rules(item: &Item<'_>, reading: &mut Reading<'_>) -> Rules {
+    if let Some(users) = item.get("allow_users").filter(|_| item.get("user_claim").is_none()) {
+        let why = "`allow_users` goes by `preferred_username`, which people may change themselves at some providers";
+        let hint = "set `user_claim` to a claim that they cannot change, such as \"sub\", or to \"preferred_username\" if \
+                    they cannot change that";
+        reading.faults.push(users.warning(why).hint(hint));
+    }
     let text = |name: &str| item.get(name)?.as_str().map(str::to_owned);
     let fields = item.get("headers");
     let fields = fields.iter().flat_map(Item::entries).filter_map(|(field, claim)| {

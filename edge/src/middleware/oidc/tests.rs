@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
-use super::super::testing::{get, made_as};
+use super::super::testing::{self, get, made_as};
 use super::super::{Asker, Done};
 use super::claims::Person;
 use super::refresh::Refreshed;
@@ -221,4 +221,16 @@ async fn tokens_whose_key_was_seen_pass_while_the_provider_hangs() {
     assert!(matches!(stranger.await, Flow::Refuse(denial) if denial.reason == Refusal::AuthUnavailable));
     tokio::time::advance(Duration::from_secs(5)).await;
     assert!(matches!(bring(&seen).now_or_never(), Some(Flow::Next)), "it is left alone for a while");
+}
+
+#[test]
+fn users_by_a_name_that_they_may_change_are_warned_of() {
+    let warnings = |more: &str| {
+        testing::warnings("oidc", &format!("issuer = \"https://id.test\"\nclient_id = \"edge\"\n{more}"))
+    };
+    let warned = warnings("allow_users = \"ann\"");
+    assert!(matches!(&warned[..], [one] if one.contains("`preferred_username`")), "{warned:?}");
+    for good in ["", "allow_users = \"ann\"\nuser_claim = \"sub\"", "allow_groups = \"team\""] {
+        assert_eq!(warnings(good), [""; 0], "{good}");
+    }
 }
