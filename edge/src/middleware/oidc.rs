@@ -12,7 +12,7 @@
 //! allow_groups = ["ml"]                          # of the claim "groups"
 //! headers = { x-forwarded-user = "preferred_username", x-forwarded-email = "email" }
 //! bearer = true                                  # programs come with a token
-//! audience = ["edge"]
+//! audience = ["https://mlflow.example.com"]      # that is for this service
 //!
 //! [[route]]
 //! host = "mlflow.example.com"
@@ -37,7 +37,9 @@
 //! MLflow clients send what stands in `MLFLOW_TRACKING_TOKEN`, others `Authorization: Bearer TOKEN`. `docker login`, `helm`, `pip`, `twine` and
 //! git know user names and passwords only: with `bearer_in_basic = true` the token is the password and the user name may be
 //! anything, as in `docker login -u token --password-stdin registry.example.com`. A program gets a token by the client credentials flow:
-//! `curl -d grant_type=client_credentials -u ID:SECRET TOKEN_ENDPOINT`. The server does not see the token
+//! `curl -d grant_type=client_credentials -u ID:SECRET TOKEN_ENDPOINT`. Give `audience` a name of its own at the provider
+//! (Keycloak: a mapper *Audience*): ID tokens of logins are for the `client_id`, so with that name each of them that leaks
+//! lets its finder in as that person. The server does not see the token
 //! (`pass_authorization`), and never sees the cookies of logins.
 //!
 //! **Who has not logged in** is led to the provider if a browser opens a page (`Sec-Fetch-Mode: navigate`, or `Accept` with
@@ -194,9 +196,8 @@ impl Kind for Oidc {
         Key::new(
             "audience",
             Shape::OneOrMany(&Shape::Text("an audience")),
-            "Tokens of programs must be for one of these.",
-        )
-        .default("the `client_id`"),
+            "Tokens of programs must be for one of these; `bearer` and `bearer_in_basic` need it.",
+        ),
         Key::new("ca_file", Shape::Text("a path"), "Authorities (PEM) that the provider's certificate is checked against.")
             .default("those of the system"),
         Key::new("cookie", Shape::Table(COOKIE), "The cookie of the session."),

@@ -234,3 +234,17 @@ fn users_by_a_name_that_they_may_change_are_warned_of() {
         assert_eq!(warnings(good), [""; 0], "{good}");
     }
 }
+
+#[test]
+fn tokens_of_programs_are_for_somebody_who_is_named() {
+    const CLIENT: &str = "issuer = \"https://id.test\"\nclient_id = \"edge\"";
+    let faults = |more: &str| testing::faults("oidc", &format!("{CLIENT}\n{more}"));
+    for on in ["bearer", "bearer_in_basic"] {
+        for missing in ["", "audience = []"] {
+            let faults = faults(&format!("{on} = true\n{missing}"));
+            assert!(matches!(&faults[..], [one] if one.starts_with("`audience` is missing")), "{faults:?}");
+        }
+        assert_eq!(faults(&format!("{on} = true\naudience = \"app\"")), [""; 0]);
+        assert_eq!(faults(&format!("{on} = false")), [""; 0]);
+    }
+}
