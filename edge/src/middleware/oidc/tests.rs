@@ -70,7 +70,8 @@ impl Provider {
                 match said.unwrap_or_else(|| Some((404, json!({})))) {
                     Some((status, body)) => {
                         let body = body.to_string();
-                        let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}", body.len());
+                        let head =
+                            format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}", body.len());
                         drop(stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()));
                     }
                     None => kept.push(stream),
@@ -183,7 +184,9 @@ async fn without_a_new_id_token_the_user_info_decides() {
     let after = |userinfo| groups_after(&provider, tokens.clone(), userinfo);
     assert_eq!(after(Some((200, json!({"sub": "1", "groups": ["b"]})))).await, groups(&["b"]));
     assert_eq!(after(Some((200, json!({"sub": "1"})))).await, groups(&[]), "thrown out of the group");
-    for (status, body) in [(200, json!({"sub": "2", "groups": ["b"]})), (200, json!({})), (401, json!({})), (403, json!({}))] {
+    for (status, body) in
+        [(200, json!({"sub": "2", "groups": ["b"]})), (200, json!({})), (401, json!({})), (403, json!({}))]
+    {
         assert_eq!(after(Some((status, body.clone()))).await, None, "{status} {body}");
     }
     assert_eq!(after(Some((503, json!({})))).await, groups(&["a"]), "it is unavailable: the old person stays");
@@ -225,9 +228,8 @@ async fn tokens_whose_key_was_seen_pass_while_the_provider_hangs() {
 
 #[test]
 fn users_by_a_name_that_they_may_change_are_warned_of() {
-    let warnings = |more: &str| {
-        testing::warnings("oidc", &format!("issuer = \"https://id.test\"\nclient_id = \"edge\"\n{more}"))
-    };
+    let warnings =
+        |more: &str| testing::warnings("oidc", &format!("issuer = \"https://id.test\"\nclient_id = \"edge\"\n{more}"));
     let warned = warnings("allow_users = \"ann\"");
     assert!(matches!(&warned[..], [one] if one.contains("`preferred_username`")), "{warned:?}");
     for good in ["", "allow_users = \"ann\"\nuser_claim = \"sub\"", "allow_groups = \"team\""] {
