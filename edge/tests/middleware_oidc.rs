@@ -513,6 +513,7 @@ fn bad_settings_are_told_with_their_place() {
         ("unauthenticated = \"never\"", "unauthenticated"),
         ("groups = \"x\"", "groups"),
         ("parameters = { state = \"x\" }", "is set by the edge itself"),
+        ("bearer = true", "`audience` is missing"),
     ] {
         edge.write_route("app.toml", &route(&provider, "http://127.0.0.1:9", bad));
         let said = edge.command(&["check"]);

@@ -12,7 +12,7 @@
 //! allow_groups = ["ml"]                          # of the claim "groups"
 //! headers = { x-forwarded-user = "preferred_username", x-forwarded-email = "email" }
 //! bearer = true                                  # programs come with a token
-//! audience = ["edge"]
+//! audience = ["https://mlflow.example.com"]      # that is for this service
 //!
 //! [[route]]
 //! host = "mlflow.example.com"
@@ -37,7 +37,9 @@
 //! MLflow clients send what stands in `MLFLOW_TRACKING_TOKEN`, others `Authorization: Bearer TOKEN`. `docker login`, `helm`, `pip`, `twine` and
 //! git know user names and passwords only: with `bearer_in_basic = true` the token is the password and the user name may be
 //! anything, as in `docker login -u token --password-stdin registry.example.com`. A program gets a token by the client credentials flow:
-//! `curl -d grant_type=client_credentials -u ID:SECRET TOKEN_ENDPOINT`. The server does not see the token
+//! `curl -d grant_type=client_credentials -u ID:SECRET TOKEN_ENDPOINT`. Give `audience` a name of its own at the provider
+//! (Keycloak: a mapper *Audience*): ID tokens of logins are for the `client_id`, so with that name each of them that leaks
+//! lets its finder in as that person. The server does not see the token
 //! (`pass_authorization`), and never sees the cookies of logins.
 //!
 //! **Who has not logged in** is led to the provider if a browser opens a page (`Sec-Fetch-Mode: navigate`, or `Accept` with
@@ -46,7 +48,8 @@
 //! to another middleware is no login; it is counted in `edge_logins_total{result="bad_session"}`.
 //!
 //! **When the provider is down** sessions go on, and so do tokens whose key was seen before; who must log in gets 503
-//! (`auth_unavailable`). New signing keys are found when the first token names one.
+//! (`auth_unavailable`). Once an hour, and then once a minute until it answers, one of the requests with a token waits to
+//! see whether it is back (20 seconds at most). New signing keys are found when the first token names one.
 //!
 //! **Good to know.** `/.edge/oidc/logout` ends the session here and at the provider. A session cannot be revoked before it ends, unless
 //! `session.refresh` asks the provider now and then. `callback` and `logout` must be paths of the route: a route with `path = "/app/"` needs
@@ -54,6 +57,7 @@
 //! `cookie_secret` and the same name of the middleware.
 
 mod about;
+mod again;
 mod bearer;
 mod cached;
 mod callback;
@@ -109,7 +113,7 @@ const SESSION: &[Key] = &[
         "refresh",
         Shape::Duration,
         "How often the provider is asked whether the person may still log in and has which groups; `0` is never. \
-         It needs a refresh token, for which many providers want the scope `offline_access`, and some \
+         The answer is a new ID token, else the user info; one that is not to be trusted ends the session. It needs a refresh token, for which many providers want the scope `offline_access`, and some \
          `parameters = { prompt = \"consent\" }`.",
     )
     .default("\"0\""),
@@ -166,7 +170,12 @@ impl Kind for Oidc {
             Shape::OneOrMany(&Shape::Text("a group")),
             "Groups that may. Without this and `allow_users` everybody may who can log in.",
         ),
-        Key::new("allow_users", Shape::OneOrMany(&Shape::Text("a user")), "Users that may, in whatever group."),
+        Key::new(
+            "allow_users",
+            Shape::OneOrMany(&Shape::Text("a user")),
+            "Users that may, in whatever group: the value of `user_claim`, or `sub`. Name a `user_claim` that people cannot \
+             change at the provider.",
+        ),
         Key::new(
             "headers",
             Shape::Map(&Shape::Text("a claim")),
@@ -187,9 +196,8 @@ impl Kind for Oidc {
         Key::new(
             "audience",
             Shape::OneOrMany(&Shape::Text("an audience")),
-            "Tokens of programs must be for one of these.",
-        )
-        .default("the `client_id`"),
+            "Tokens of programs must be for one of these; `bearer` and `bearer_in_basic` need it.",
+        ),
         Key::new("ca_file", Shape::Text("a path"), "Authorities (PEM) that the provider's certificate is checked against.")
             .default("those of the system"),
         Key::new("cookie", Shape::Table(COOKIE), "The cookie of the session."),
@@ -337,3 +345,6 @@ fn now() -> session::Unix {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests;

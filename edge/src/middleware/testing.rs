@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use routes::document::{Document, Source, Vars};
+use routes::document::{Document, Item, Source, Vars};
 use routes::fault::Faults;
 use routes::shape::walk_keys;
 use routes::step::Step;
 use routes::world::{Disk, Kinds as _, Reading, Seen, World};
 
-use super::{AllKinds, Ask, Asker, BuildError, Building, Done, Edit, Flow, Middleware, Reply, build};
+use super::{AllKinds, Ask, Asker, BuildError, Building, Done, Edit, Flow, Kind, Middleware, Reply, build};
 use crate::telemetry::{BuildInfo, Metrics};
 
 /// A request for a test: change what matters.
@@ -95,8 +95,37 @@ pub(crate) fn step(kind: &str, settings: &str) -> Step {
     }
 }
 
+/// As [`made_in`], of a kind that is known.
+#[track_caller]
+pub(crate) fn made_as<K: Kind>(folder: &Path, settings: &str) -> K {
+    let (read, _) = read(settings, |item, reading| K::read(item, reading));
+    let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
+    let building = Building { folder, state: folder, route: "app", name: K::NAME, metrics: &metrics };
+    K::build(read.expect("good settings"), &building).expect("it can be made")
+}
+
 /// What the check finds wrong with the lines of a table.
 pub(crate) fn faults(kind: &str, settings: &str) -> Vec<String> {
+    let faults = checked(kind, settings);
+    faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.why.clone()).collect()
+}
+
+/// What the check warns of in the lines of a table.
+pub(crate) fn warnings(kind: &str, settings: &str) -> Vec<String> {
+    let faults = checked(kind, settings);
+    faults.iter().filter(|fault| !fault.is_error()).map(|fault| fault.why.clone()).collect()
+}
+
+fn checked(kind: &str, settings: &str) -> Faults {
+    let kind = AllKinds.kind(kind).expect("a kind");
+    let check = |item: &Item<'_>, reading: &mut Reading<'_>| {
+        walk_keys(item, kind.keys(), &[], reading.faults);
+        kind.check(item, reading);
+    };
+    read(settings, check).1
+}
+
+fn read<T>(settings: &str, read: impl FnOnce(&Item<'_>, &mut Reading<'_>) -> T) -> (T, Faults) {
     let text = format!("[middleware]\n{settings}\n");
     let document = Document::parse(&Source::new("a.toml", text), &Vars::NONE).expect("TOML");
     let item = document.root().get("middleware").expect("it was written");
@@ -110,10 +139,8 @@ pub(crate) fn faults(kind: &str, settings: &str) -> Vec<String> {
         kinds: &AllKinds,
     };
     let mut faults = Faults::new();
-    let kind = AllKinds.kind(kind).expect("a kind");
-    walk_keys(&item, kind.keys(), &[], &mut faults);
-    kind.check(&item, &mut Reading { world: &world, faults: &mut faults });
-    faults.iter().filter(|fault| fault.is_error()).map(|fault| fault.why.clone()).collect()
+    let value = read(&item, &mut Reading { world: &world, faults: &mut faults });
+    (value, faults)
 }
 
 /// A disk without files.

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Oidc;
+use super::cached::Down;
 use super::claims::Person;
 use super::session::Unix;
 use super::token::{Expected, Kind};
@@ -48,16 +49,27 @@ impl Oidc {
 
     /// Checks a token with keys that are asked for.
     pub(super) async fn token(&self, ask: &mut Ask<'_>, token: &str, now: Unix) -> Flow {
-        let keys = match self.provider.keys_at_hand() {
-            // The only reason to be here.
-            Some(_) => self.provider.newer_keys().await,
-            None => self.provider.keys().await,
-        };
-        let Ok(keys) = keys else { return self.unavailable() };
-        match self.check(&keys, token, now) {
-            Ok(credential) => self.pass_token(ask, &credential),
-            Err(fault) => self.refuse_token(ask, fault),
+        match self.check_asking(token, now).await {
+            Ok(Ok(credential)) => self.pass_token(ask, &credential),
+            Ok(Err(fault)) => self.refuse_token(ask, fault),
+            Err(Down) => self.unavailable(),
         }
+    }
+
+    /// Only a token that no key at hand fits waits for the answer to somebody else's question.
+    async fn check_asking(&self, token: &str, now: Unix) -> Result<Result<Credential, TokenFault>, Down> {
+        let at_hand = self.provider.keys_at_hand();
+        let are_fresh = at_hand.is_some();
+        let keys = match at_hand {
+            Some(keys) => keys,
+            None => self.provider.keys().await?,
+        };
+        let outcome = self.check(&keys, token, now);
+        if !matches!(outcome, Err(TokenFault::UnknownKey)) {
+            return Ok(outcome);
+        }
+        let newer = if are_fresh { self.provider.newer_keys().await? } else { self.provider.fresh_keys().await? };
+        Ok(self.check(&newer, token, now))
     }
 
     fn check(&self, keys: &Keys, token: &str, now: Unix) -> Result<Credential, TokenFault> {

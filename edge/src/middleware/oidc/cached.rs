@@ -48,7 +48,9 @@ impl Since {
 pub(super) struct Down;
 
 /// After a failure nobody asks again for this long: a provider that is starting is not run over.
-pub(super) const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(2);
+/// The same where the last value does: whoever asks a provider that hangs is held up.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
@@ -76,10 +78,33 @@ impl<T> Cached<T> {
     ) -> Result<Arc<T>, Down> {
         // Whoever goes away while asking leaves the turn to the next.
         let _turn = self.asking.lock().await;
+        self.ask_in_turn(since, PAUSE, ask, told).await
+    }
+
+    /// As [`Self::ask`], or the last value, however old, while somebody else asks and after a failure: there is no
+    /// queue behind a provider that hangs.
+    pub(super) async fn ask_or_last<E: Display>(
+        &self,
+        since: Since,
+        ask: impl Future<Output = Result<T, E>>,
+        told: impl FnOnce(Result<(), &E>),
+    ) -> Result<Arc<T>, Down> {
+        let Some(last) = self.last() else { return self.ask(since, ask, told).await };
+        let Ok(_turn) = self.asking.try_lock() else { return Ok(last) };
+        Ok(self.ask_in_turn(since, LONG_PAUSE, ask, told).await.unwrap_or(last))
+    }
+
+    async fn ask_in_turn<E: Display>(
+        &self,
+        since: Since,
+        pause: Duration,
+        ask: impl Future<Output = Result<T, E>>,
+        told: impl FnOnce(Result<(), &E>),
+    ) -> Result<Arc<T>, Down> {
         if let Some(value) = self.get(since) {
             return Ok(value);
         }
-        if self.slot().failed.is_some_and(|at| at.elapsed() < PAUSE) {
+        if self.slot().failed.is_some_and(|at| at.elapsed() < pause) {
             return Err(Down);
         }
         // Of the moment before: what was published since then may be newer.
@@ -108,6 +133,8 @@ impl<T> Cached<T> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -139,6 +166,32 @@ mod tests {
         assert_eq!(cached.last().as_deref(), Some(&1));
         tokio::time::advance(PAUSE).await;
         assert_eq!(ask(&cached, Since::now(), Ok(2)).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_value_does_while_somebody_else_asks_and_long_after_a_failure() {
+        let (cached, asked) = (Cached::<u32>::default(), Cell::new(0));
+        assert_eq!(ask(&cached, Since::now(), Ok(1)).await, Ok(1));
+        tokio::time::advance(LONG_PAUSE).await;
+        let since = Since::now();
+        let or_last = || {
+            let hangs = async {
+                asked.set(asked.get() + 1);
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Err("too slow")
+            };
+            cached.ask_or_last(since, hangs, |_| ())
+        };
+        let mut first = std::pin::pin!(or_last());
+        assert!(first.as_mut().now_or_never().is_none());
+        for _ in 0..3 {
+            assert_eq!(or_last().now_or_never().expect("at once").as_deref(), Ok(&1));
+        }
+        assert_eq!(first.await.as_deref(), Ok(&1));
+        tokio::time::advance(LONG_PAUSE - Duration::from_secs(1)).await;
+        assert_eq!(or_last().now_or_never().expect("at once").as_deref(), Ok(&1));
+        assert_eq!(asked.get(), 1, "it is left alone");
+        assert_eq!(ask(&cached, since, Ok(2)).await, Ok(2), "but not by those whom the last value does not help");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use http::header::{ALLOW, SET_COOKIE};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::Oidc;
-use super::claims::Person;
+use super::claims::{Person, add};
 use super::cookies::Jar;
 use super::gate::leave;
 use super::login::Login;
@@ -110,10 +110,17 @@ impl Oidc {
         let mut claims = self.id_claims(token, kind, now).await?;
         let rules = &self.settings.rules;
         if let Some(access) = tokens.access_token.as_deref().filter(|_| rules.lacks(&claims)) {
-            let more = self.provider.userinfo(access).await.map_err(|_| LoginFault::Unavailable)?;
+            let more = self.userinfo(access).await?;
             more.into_iter().try_for_each(|more| merge(&mut claims, more))?;
         }
         Ok(rules.person(&claims).ok_or(TokenFault::Nobody)?)
+    }
+
+    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, LoginFault> {
+        self.provider.userinfo(access_token).await.map_err(|none| match none {
+            NoTokens::Down => LoginFault::Unavailable,
+            NoTokens::Refused => LoginFault::Refused,
+        })
     }
 
     async fn id_claims(&self, token: &str, kind: Kind<'_>, now: Unix) -> Result<Claims, LoginFault> {
@@ -161,14 +168,12 @@ impl Oidc {
     }
 }
 
-/// More claims of the same person; those that were signed stay.
+/// More claims, if they are of the same person.
 fn merge(claims: &mut Claims, more: Claims) -> Result<(), LoginFault> {
     if more.get("sub") != claims.get("sub") {
         return Err(LoginFault::TwoPeople);
     }
-    for (name, value) in more {
-        claims.entry(name).or_insert(value);
-    }
+    add(claims, more);
     Ok(())
 }
 

@@ -9,6 +9,19 @@ use serde_json::Value;
 
 use crate::middleware::signed::Claims;
 
+/// Adds what else is said of the same person. What was signed stays, but an address and whether it is proved go together:
+/// where only the others say both, theirs count.
+pub(super) fn add(claims: &mut Claims, more: Claims) {
+    let says_both = |claims: &Claims| claims.contains_key(EMAIL) && claims.contains_key(EMAIL_VERIFIED);
+    if says_both(&more) && !says_both(claims) {
+        claims.remove(EMAIL);
+        claims.remove(EMAIL_VERIFIED);
+    }
+    for (name, value) in more {
+        claims.entry(name).or_insert(value);
+    }
+}
+
 /// What a route asks of a person's claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Rules {
@@ -18,7 +31,7 @@ pub(super) struct Rules {
     pub(super) groups: String,
     /// Groups that may; with `users` empty too, everybody may.
     pub(super) allow_groups: Vec<String>,
-    /// Users that may.
+    /// Users that may, by their name or their `sub`.
     pub(super) allow_users: Vec<String>,
     /// Fields for the server and the claims that they are of.
     pub(super) fields: Vec<(HeaderName, String)>,
@@ -60,14 +73,16 @@ impl Rules {
         let groups = Some(self.groups.as_str()).filter(|_| !self.allow_groups.is_empty());
         let user = self.user.as_deref().unwrap_or("preferred_username");
         let told = self.fields.iter().map(|(_, claim)| claim.as_str());
-        told.chain(groups).chain([user]).any(|claim| find(claims, claim).is_none())
+        told.chain(groups).chain([user]).any(|claim| {
+            find(claims, claim).is_none() || claim == EMAIL && !claims.contains_key(EMAIL_VERIFIED)
+        })
     }
 
     /// Whether the person may.
     pub(super) fn allow(&self, person: &Person) -> bool {
         let everybody = self.allow_groups.is_empty() && self.allow_users.is_empty();
         everybody
-            || self.allow_users.contains(&person.user)
+            || [&person.user, &person.subject].into_iter().any(|name| self.allow_users.contains(name))
             || person.groups.iter().any(|group| self.allow_groups.contains(group))
     }
 
@@ -88,9 +103,13 @@ impl Rules {
     }
 }
 
+const EMAIL: &str = "email";
+/// Says whether the address is proved to be theirs.
+const EMAIL_VERIFIED: &str = "email_verified";
+
 /// A claim by its name, else by a path such as `realm_access.roles`. An address that nobody has proved to be theirs is none.
 fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
-    if name == "email" && claims.get("email_verified") == Some(&Value::Bool(false)) {
+    if name == EMAIL && claims.get(EMAIL_VERIFIED).is_some_and(|said| !is_true(said)) {
         return None;
     }
     let nested = || {
@@ -98,6 +117,11 @@ fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
         rest.split('.').try_fold(claims.get(first)?, |value, part| value.get(part))
     };
     claims.get(name).or_else(nested)
+}
+
+/// Some providers say it as text. What is anything else is no yes.
+fn is_true(value: &Value) -> bool {
+    matches!(value, Value::Bool(true)) || value.as_str() == Some("true")
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -150,11 +174,38 @@ mod tests {
         assert_eq!(user(Some("nickname"), &said), None);
         assert_eq!(user(None, &claims(json!({"sub": "17"}))).as_deref(), Some("17"));
         assert_eq!(user(None, &claims(json!({"preferred_username": "alice"}))), None, "no subject");
-        let unproved = claims(json!({"sub": "17", "email": "boss@example.test", "email_verified": false}));
-        assert_eq!(user(Some("email"), &unproved), None);
         for bad in [json!(""), json!("a\nb"), json!(7), json!(["a"]), json!(null)] {
             assert_eq!(user(Some("email"), &claims(json!({"sub": "17", "email": bad}))), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_not_proved_is_none() {
+        let rules = Rules { user: Some("email".into()), ..rules() };
+        let passes = |verified: Value| {
+            let said = json!({"sub": "17", "email": "boss@example.test", "email_verified": verified});
+            rules.person(&claims(said)).is_some()
+        };
+        assert!(passes(json!(true)) && passes(json!("true")));
+        for unproved in [json!(false), json!("false"), json!("TRUE"), json!(""), json!(0), json!(1), json!(null), json!([true])] {
+            assert!(!passes(unproved.clone()), "{unproved}");
+        }
+    }
+
+    #[test]
+    fn whether_an_address_is_proved_is_said_of_that_address() {
+        let added = |signed: Value, more: Value| {
+            let mut all = claims(signed);
+            add(&mut all, claims(more));
+            find(&all, "email").and_then(text)
+        };
+        let mine = json!({"email": "me@example.test", "email_verified": true});
+        let not_mine = json!({"email": "boss@example.test", "email_verified": false});
+        assert_eq!(added(json!({"email": "boss@example.test"}), not_mine.clone()), None);
+        assert_eq!(added(json!({"email": "boss@example.test"}), mine.clone()).as_deref(), Some("me@example.test"));
+        assert_eq!(added(json!({"email_verified": true}), not_mine.clone()), None);
+        assert_eq!(added(mine, not_mine).as_deref(), Some("me@example.test"), "what was signed stays");
+        assert_eq!(added(json!({"email": "boss@example.test"}), json!({"email_verified": "false"})), None);
     }
 
     #[test]
@@ -178,6 +229,7 @@ mod tests {
         let rules = Rules { allow_users: vec!["alice".into()], ..rules() };
         let may = |said| rules.allow(&rules.person(&claims(said)).expect("a person"));
         assert!(may(json!({"sub": "1", "preferred_username": "alice"})));
+        assert!(may(json!({"sub": "alice", "preferred_username": "al"})), "by what never changes");
         assert!(!may(json!({"sub": "1", "preferred_username": "bob", "groups": ["alice"]})));
         assert!(Rules::default().allow(&rules.person(&claims(json!({"sub": "1"}))).expect("a person")));
     }
@@ -200,5 +252,13 @@ mod tests {
         assert!(rules().lacks(&claims(json!({"sub": "1"}))));
         assert!(Rules { allow_groups: vec!["ops".into()], ..rules() }.lacks(&said));
         assert!(Rules { user: Some("email".into()), ..rules() }.lacks(&said));
+        let mut addressed = claims(json!({"sub": "1", "preferred_username": "alice", "email": "a@example.test"}));
+        let told = Rules { fields: vec![(HeaderName::from_static("x-email"), "email".into())], ..rules() };
+        assert!(!rules().lacks(&addressed), "nobody asks for the address");
+        for rules in [&Rules { user: Some("email".into()), ..rules() }, &told] {
+            assert!(rules.lacks(&addressed), "whether the address is proved");
+        }
+        addressed.insert("email_verified".into(), json!(true));
+        assert!(!told.lacks(&addressed));
     }
 }

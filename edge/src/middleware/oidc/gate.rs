@@ -8,11 +8,9 @@ use super::bearer::{Brought, Credential};
 use super::claims::Person;
 use super::cookies::Jar;
 use super::login::{Login, PATIENCE};
-use super::provider::NoTokens;
 use super::refresh::Refreshed;
 use super::session::{Session, State, Unix};
 use super::settings::Unauthenticated;
-use super::token::Kind;
 use crate::middleware::authorization::{drop_field, set_field};
 use crate::middleware::{Ask, Asker, Denial, Flow, Reply};
 use crate::telemetry::{LoginResult, Refusal};
@@ -209,33 +207,6 @@ impl Oidc {
     pub(super) fn unavailable(&self) -> Flow {
         self.metrics.count(LoginResult::Unavailable);
         Denial::new(Refusal::AuthUnavailable).header(RETRY_AFTER, HeaderValue::from_static("5")).into()
-    }
-
-    async fn asked_again(&self, session: &Session, now: Unix) -> Refreshed {
-        let Some(token) = session.refresh.as_deref() else { return Refreshed::On(session.clone()) };
-        self.questions.answer(token, session.asked, self.ask_again(session, token, now)).await
-    }
-
-    async fn ask_again(&self, session: &Session, token: &str, now: Unix) -> Refreshed {
-        let mut next = Session { asked: now, written: now, ..session.clone() };
-        let tokens = match self.provider.refresh(token).await {
-            Ok(tokens) => tokens,
-            Err(NoTokens::Refused) => {
-                self.metrics.count(LoginResult::Ended);
-                return Refreshed::Over;
-            }
-            // Who has logged in goes on; the next question comes with the next request after a while.
-            Err(NoTokens::Down) => return Refreshed::On(next),
-        };
-        next.refresh = tokens.refresh_token.clone().or(next.refresh);
-        let kind = Kind::Id { nonce: None, client: &self.settings.client_id };
-        match self.who(&tokens, kind, now).await {
-            Ok(person) if person.subject == session.person.subject => next.person = person,
-            Ok(_) => return Refreshed::Over,
-            Err(_) => {}
-        }
-        self.metrics.count(LoginResult::Refreshed);
-        Refreshed::On(next)
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Tokens {
     pub(super) refresh_token: Option<String>,
 }
 
-/// Why it gives no tokens.
+/// Why it gives no tokens, or says nothing of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoTokens {
     /// It cannot be asked, or takes us for somebody else: nothing that the person can mend.
@@ -62,6 +62,8 @@ enum AskFault {
     Status(Uri, u16),
     #[error("{0}")]
     About(#[from] AboutFault),
+    #[error("where its keys are is not known")]
+    NoAbout,
     #[error("{0} names no key that signatures can be checked with: {1}")]
     Keys(Uri, String),
     #[error("{0} answers with what cannot be read")]
@@ -94,8 +96,7 @@ impl Provider {
             let uri = About::address(issuer).parse().map_err(|_| AskFault::Issuer)?;
             Ok(About::read(&self.get(&uri, HeaderMap::new()).await?, issuer)?)
         };
-        let fresh = self.about.ask(FRESH, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await;
-        fresh.or_else(|down| self.about.last().ok_or(down))
+        self.about.ask_or_last(FRESH, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await
     }
 
     /// Its keys without asking, if they are fresh.
@@ -103,10 +104,17 @@ impl Provider {
         self.keys.get(FRESH)
     }
 
-    /// Its keys.
+    /// Its keys: fresh ones, or the last ones that it gave.
     pub(super) async fn keys(&self) -> Result<Arc<Keys>, Down> {
-        let fresh = self.keys_since(FRESH).await;
-        fresh.or_else(|down| self.keys.last().ok_or(down))
+        if let Some(keys) = self.keys_at_hand() {
+            return Ok(keys);
+        }
+        self.keys.ask_or_last(FRESH, self.ask_keys(), |outcome| self.told(outcome)).await
+    }
+
+    /// Fresh ones, because a token names one that is not among the last ones.
+    pub(super) async fn fresh_keys(&self) -> Result<Arc<Keys>, Down> {
+        self.keys_since(FRESH).await
     }
 
     /// Its keys of now, because a token names one that is not among those that we have.
@@ -128,13 +136,14 @@ impl Provider {
         if let Some(keys) = self.keys.get(since) {
             return Ok(keys);
         }
-        let about = self.about().await?;
-        let ask = async {
-            let set = self.get(&about.keys, HeaderMap::new()).await?;
-            let set = std::str::from_utf8(&set).map_err(|_| "it is not UTF-8 text".to_owned());
-            set.and_then(Keys::of_set).map_err(|why| AskFault::Keys(about.keys.clone(), why))
-        };
-        self.keys.ask(since, ask, |outcome: Result<(), &AskFault>| self.told(outcome)).await
+        self.keys.ask(since, self.ask_keys(), |outcome| self.told(outcome)).await
+    }
+
+    async fn ask_keys(&self) -> Result<Keys, AskFault> {
+        let about = self.about().await.map_err(|Down| AskFault::NoAbout)?;
+        let set = self.get(&about.keys, HeaderMap::new()).await?;
+        let set = std::str::from_utf8(&set).map_err(|_| "it is not UTF-8 text".to_owned());
+        set.and_then(Keys::of_set).map_err(|why| AskFault::Keys(about.keys.clone(), why))
     }
 
     /// The tokens of a login.
@@ -165,8 +174,8 @@ impl Provider {
     }
 
     /// What it says of the person that this token is about.
-    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, Down> {
-        let about = self.about().await?;
+    pub(super) async fn userinfo(&self, access_token: &str) -> Result<Option<Claims>, NoTokens> {
+        let about = self.about().await.map_err(|Down| NoTokens::Down)?;
         let Some(uri) = &about.userinfo else { return Ok(None) };
         let Ok(authorization) = HeaderValue::try_from(format!("Bearer {access_token}")) else { return Ok(None) };
         let mut head = json();
@@ -174,9 +183,13 @@ impl Provider {
         let outcome = self.get(uri, head).await.and_then(|body| {
             serde_json::from_slice(&body).map_err(|_| AskFault::Unreadable(uri.clone()))
         });
-        outcome.map(Some).map_err(|fault| {
-            self.silent.failed(&fault.to_string());
-            Down
+        outcome.map(Some).map_err(|fault| match fault {
+            // What it says to a token that is not good (RFC 6750 section 3.1).
+            AskFault::Status(_, 400 | 401 | 403) => NoTokens::Refused,
+            fault => {
+                self.silent.failed(&fault.to_string());
+                NoTokens::Down
+            }
         })
     }
 
@@ -193,6 +206,8 @@ impl Provider {
     fn told(&self, outcome: Result<(), &AskFault>) {
         match outcome {
             Ok(()) => self.last_good.well(),
+            // Why has been told already.
+            Err(AskFault::NoAbout) => {}
             Err(fault) if self.keys.last().is_some() => self.last_good.kept(&fault.to_string()),
             Err(fault) => self.silent.failed(&fault.to_string()),
         }

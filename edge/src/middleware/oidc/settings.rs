@@ -74,12 +74,6 @@ impl Settings {
         let text = |name: &str| item.get(name)?.as_str().map(str::to_owned);
         let flag = |name: &str| item.get(name).and_then(|item| item.as_bool());
         let client_id = text("client_id")?;
-        let audience = texts(item, "audience");
-        let bearer = Bearer {
-            plain: flag("bearer").unwrap_or(false),
-            in_basic: flag("bearer_in_basic").unwrap_or(false),
-            audience: if audience.is_empty() { vec![client_id.clone()] } else { audience },
-        };
         let [callback, logout] = paths(item, reading);
         if let Some(file) = item.get("ca_file") {
             reading.file(&file);
@@ -94,7 +88,7 @@ impl Settings {
             logout,
             lifetime: lifetime(item, reading),
             rules: rules(item, reading),
-            bearer,
+            bearer: bearer(item, reading),
             ca_file: text("ca_file"),
             cookie: cookie(item, reading),
             unauthenticated: match text("unauthenticated").as_deref() {
@@ -110,6 +104,18 @@ impl Settings {
 fn texts(item: &Item<'_>, name: &str) -> Vec<String> {
     let list = item.get(name).map(|list| list.one_or_many()).unwrap_or_default();
     list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// There is no default for `audience`: the ID token of every login is for the `client_id`.
+fn bearer(item: &Item<'_>, reading: &mut Reading<'_>) -> Bearer {
+    let on = |name: &str| item.get(name).filter(|flag| flag.as_bool() == Some(true));
+    let (plain, in_basic) = (on("bearer"), on("bearer_in_basic"));
+    let (is_plain, is_in_basic, audience) = (plain.is_some(), in_basic.is_some(), texts(item, "audience"));
+    if let Some(flag) = plain.or(in_basic).filter(|_| audience.is_empty()) {
+        let fault = flag.fault("`audience` is missing: whom must tokens of programs be for?");
+        reading.faults.push(fault.hint("set `audience` to what the provider writes as `aud` into tokens for this service"));
+    }
+    Bearer { plain: is_plain, in_basic: is_in_basic, audience }
 }
 
 fn issuer(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<String> {
@@ -232,6 +238,12 @@ fn lifetime(item: &Item<'_>, reading: &mut Reading<'_>) -> Lifetime {
 }
 
 fn rules(item: &Item<'_>, reading: &mut Reading<'_>) -> Rules {
+    if let Some(users) = item.get("allow_users").filter(|_| item.get("user_claim").is_none()) {
+        let why = "`allow_users` goes by `preferred_username`, which people may change themselves at some providers";
+        let hint = "set `user_claim` to a claim that they cannot change, such as \"sub\", or to \"preferred_username\" if \
+                    they cannot change that";
+        reading.faults.push(users.warning(why).hint(hint));
+    }
     let text = |name: &str| item.get(name)?.as_str().map(str::to_owned);
     let fields = item.get("headers");
     let fields = fields.iter().flat_map(Item::entries).filter_map(|(field, claim)| {

@@ -1,5 +1,6 @@
 //! Files as operators leave them.
 
+use std::fs;
 use std::path::PathBuf;
 
 use rustls_pki_types::pem::PemObject as _;
