@@ -71,7 +71,11 @@ pub struct Settings {
 impl Kind for BasicAuth {
     const NAME: &'static str = "basic-auth";
     const KEYS: &'static [Key] = &[
-        Key::new("users_file", Shape::Text("a file"), "The htpasswd file: `name:hash` on each line, `#` begins a comment."),
+        Key::new(
+            "users_file",
+            Shape::Text("a file"),
+            "The htpasswd file: `name:hash` on each line, `#` begins a comment.",
+        ),
         Key::new(
             "users",
             Shape::OneOrMany(&Shape::Text("name:hash")),

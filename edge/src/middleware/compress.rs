@@ -229,9 +229,10 @@ fn is_of_storage(field: &str) -> bool {
 
 /// Whether the request is signed, by a field or in its link.
 fn is_signed(to: &Asker<'_>) -> bool {
-    let by_field = to.headers.get(header::AUTHORIZATION).is_some_and(|value| {
-        [b"AWS".as_slice(), b"GOOG"].iter().any(|scheme| value.as_bytes().starts_with(scheme))
-    });
+    let by_field = to
+        .headers
+        .get(header::AUTHORIZATION)
+        .is_some_and(|value| [b"AWS".as_slice(), b"GOOG"].iter().any(|scheme| value.as_bytes().starts_with(scheme)));
     let by_link = to.query.unwrap_or_default().split('&').any(|pair| {
         let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
         is_of_storage(&name) || name == "awsaccesskeyid"
@@ -255,7 +256,8 @@ fn weakened(tag: &str) -> Option<HeaderValue> {
 fn weaken_as_before(to: &Asker<'_>, fields: &mut Fields<'_>) {
     let Some(weak) = fields.text(&header::ETAG).and_then(weakened) else { return };
     let asked = to.headers.get_all(header::IF_NONE_MATCH).iter();
-    let had_weak = asked.filter_map(|value| value.to_str().ok()).any(|value| value.contains(weak.to_str().unwrap_or("\n")));
+    let had_weak =
+        asked.filter_map(|value| value.to_str().ok()).any(|value| value.contains(weak.to_str().unwrap_or("\n")));
     if had_weak {
         fields.set(header::ETAG, weak);
         vary(fields);

@@ -141,10 +141,12 @@ mod tests {
 
     /// Polls once: none while it waits.
     async fn look<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-        poll_fn(|context| Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
-            Poll::Ready(value) => Some(value),
-            Poll::Pending => None,
-        }))
+        poll_fn(|context| {
+            Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
+                Poll::Ready(value) => Some(value),
+                Poll::Pending => None,
+            })
+        })
         .await
     }
 

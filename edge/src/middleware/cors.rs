@@ -95,7 +95,8 @@ impl Kind for Cors {
     fn read(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<Cors> {
         let credentials = item.get("credentials").and_then(|item| item.as_bool()).unwrap_or(false);
         let origins = origins(&item.get("origins")?, credentials, reading);
-        let names = |key, reading: &mut Reading<'_>| item.get(key).map(|list| tokens(&list, reading)).unwrap_or_default();
+        let names =
+            |key, reading: &mut Reading<'_>| item.get(key).map(|list| tokens(&list, reading)).unwrap_or_default();
         let methods = names("methods", reading);
         let methods = if methods.is_empty() { "GET, HEAD, POST".to_owned() } else { methods.join(", ") };
         let headers = names("headers", reading);
@@ -156,7 +157,9 @@ fn tokens(list: &Item<'_>, reading: &mut Reading<'_>) -> Vec<String> {
         if !text.is_empty() && text.bytes().all(is_token) {
             names.push(text.to_owned());
         } else {
-            reading.faults.push(item.fault(format!("`{text}` is not a name")).hint("one name without spaces or commas"));
+            reading
+                .faults
+                .push(item.fault(format!("`{text}` is not a name")).hint("one name without spaces or commas"));
         }
     }
     names

@@ -107,7 +107,9 @@ impl Kind for ErrorPages {
         }
         if pages.is_empty() && !reading.faults.has_errors() {
             let fault = item.fault("there is no page");
-            reading.faults.push(fault.hint("write text = { 404 = \"..\" } or file = { \"5xx\" = \"errors/down.html\" }"));
+            reading
+                .faults
+                .push(fault.hint("write text = { 404 = \"..\" } or file = { \"5xx\" = \"errors/down.html\" }"));
         }
         let servers = item.get("servers").and_then(|item| item.as_bool()).unwrap_or(false);
         Some(Settings { pages, servers })

@@ -82,11 +82,19 @@ impl Kind for ForwardAuth {
     const KEYS: &'static [Key] = &[
         Key::new("url", Shape::Text("an http or https URL"), "Where to ask.").required(),
         Key::new("copy_headers", FIELDS, "Fields of its answer that the server gets.").default("[]"),
-        Key::new("user_from", Shape::Text("a field's name"), "The field of its answer that names the user, for the log."),
+        Key::new(
+            "user_from",
+            Shape::Text("a field's name"),
+            "The field of its answer that names the user, for the log.",
+        ),
         Key::new("request_headers", FIELDS, "More fields of the request that it gets.").default("[]"),
         Key::new("timeout", Shape::Duration, "How long its whole answer may take.").default("\"5s\""),
-        Key::new("ca_file", Shape::Text("a file"), "PEM file of the authorities that its certificate is checked against.")
-            .default("those of the system"),
+        Key::new(
+            "ca_file",
+            Shape::Text("a file"),
+            "PEM file of the authorities that its certificate is checked against.",
+        )
+        .default("those of the system"),
         Key::new("pass_authorization", Shape::Bool, "Whether the server sees `Authorization` too.").default("true"),
     ];
     type Settings = Settings;

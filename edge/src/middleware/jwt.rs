@@ -23,8 +23,8 @@ mod keys;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::Uri;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 use routes::document::Item;
@@ -96,7 +96,11 @@ impl Kind for Jwt {
         Key::new("ca_file", Shape::Text("a file"), "PEM file of the authorities that `jwks_url` is checked against.")
             .default("those of the system"),
         Key::new("issuer", TEXTS, "Whose tokens are accepted: `iss` is one of these.").default("any"),
-        Key::new("audience", TEXTS, "For whom they are: `aud` names one of these. Only with `secret_file` it may be left out."),
+        Key::new(
+            "audience",
+            TEXTS,
+            "For whom they are: `aud` names one of these. Only with `secret_file` it may be left out.",
+        ),
         Key::new("algorithms", Shape::OneOrMany(&Shape::one_of(ALGORITHMS)), "How they may be signed.")
             .default("all that the keys are for"),
         Key::new("leeway", Shape::Duration, "How far clocks may be apart.").default("\"30s\""),
@@ -112,7 +116,8 @@ impl Kind for Jwt {
             "Claims that the server gets in header fields; what a client sends in those is dropped.",
         ),
         Key::new("refresh", Shape::Duration, "How often `jwks_url` is asked again.").default("\"10m\""),
-        Key::new("refetch", Shape::Duration, "How often it may be asked again for a key that is not known.").default("\"30s\""),
+        Key::new("refetch", Shape::Duration, "How often it may be asked again for a key that is not known.")
+            .default("\"30s\""),
         USER_HEADER,
         PASS_AUTHORIZATION,
     ];
@@ -133,7 +138,8 @@ impl Kind for Jwt {
         let list = |key| item.get(key).map(|list| texts(&list)).unwrap_or_default();
         let headers = item.get("claims_to_headers");
         let headers = headers.iter().flat_map(Item::entries);
-        let headers = headers.filter_map(|(claim, item)| Some((claim.to_owned(), field_name(&item, reading)?))).collect();
+        let headers =
+            headers.filter_map(|(claim, item)| Some((claim.to_owned(), field_name(&item, reading)?))).collect();
         let required = item.get("required_claims");
         let required = required.iter().flat_map(Item::entries);
         let checks = Checks {
@@ -186,7 +192,8 @@ fn from(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<From> {
     let given: Vec<Item<'_>> =
         ["jwks_url", "jwks_file", "secret_file"].into_iter().filter_map(|key| item.get(key)).collect();
     let [one] = &given[..] else {
-        let fault = item.fault("it needs one of `jwks_url`, `jwks_file` and `secret_file`, to know whose tokens are good");
+        let fault =
+            item.fault("it needs one of `jwks_url`, `jwks_file` and `secret_file`, to know whose tokens are good");
         reading.faults.push(fault.hint("jwks_url = \"https://login.example.com/certs\""));
         return None;
     };
@@ -207,9 +214,10 @@ fn algorithms(item: &Item<'_>, is_secret: bool, reading: &mut Reading<'_>) -> Ve
         let Some(name) = item.as_str().filter(|name| ALGORITHMS.contains(name)) else { continue };
         match name.parse().ok().filter(|algorithm| usable.contains(algorithm)) {
             Some(algorithm) => all.push(algorithm),
-            None => reading.faults.push(item.fault(format!("{name} cannot be checked with these keys")).hint(
-                "a shared secret is for HS256, HS384 and HS512; a key set for all others",
-            )),
+            None => reading.faults.push(
+                item.fault(format!("{name} cannot be checked with these keys"))
+                    .hint("a shared secret is for HS256, HS384 and HS512; a key set for all others"),
+            ),
         }
     }
     if all.is_empty() && given.one_or_many().is_empty() {
@@ -312,7 +320,8 @@ fn has_one(claims: &Claims, name: &str, wanted: &[String]) -> bool {
     let Some(claim) = claims.get(name) else { return false };
     let texts = values(Some(claim));
     // RFC 8693 section 4.2: scopes are words of one text.
-    let words: Vec<&str> = if name == "scope" { texts.iter().flat_map(|text| text.split(' ')).collect() } else { texts };
+    let words: Vec<&str> =
+        if name == "scope" { texts.iter().flat_map(|text| text.split(' ')).collect() } else { texts };
     wanted.is_empty() || words.iter().any(|word| wanted.iter().any(|one| one == word))
 }
 

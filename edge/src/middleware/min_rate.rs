@@ -26,8 +26,7 @@ pub struct MinRate {
 
 impl Kind for MinRate {
     const NAME: &'static str = "min-rate";
-    const KEYS: &'static [Key] =
-        &[Key::new("rate", Shape::Rate, "The least bytes in a second, or `none`.").required()];
+    const KEYS: &'static [Key] = &[Key::new("rate", Shape::Rate, "The least bytes in a second, or `none`.").required()];
     type Settings = Option<u64>;
 
     fn read(item: &Item<'_>, _: &mut Reading<'_>) -> Option<Option<u64>> {

@@ -63,7 +63,8 @@ const ANSWER: usize = 64 * 1024;
 impl Kind for Mirror {
     const NAME: &'static str = "mirror";
     const KEYS: &'static [Key] = &[
-        Key::new("to", Shape::Text("an address"), "Scheme, host and port of the server that gets the copies.").required(),
+        Key::new("to", Shape::Text("an address"), "Scheme, host and port of the server that gets the copies.")
+            .required(),
         Key::new("percent", Shape::Integer { min: 1, max: 100 }, "How many of a hundred requests are copied.")
             .default("100"),
         Key::new("max_body", Shape::Bytes, "Requests with larger bodies are not copied.").default("\"64KiB\""),
@@ -83,9 +84,12 @@ impl Kind for Mirror {
             reading.faults.push(fault.hint("scheme, host and port without a path: \"http://127.0.0.1:9090\""));
         }
         let number = |key: &str| item.get(key).and_then(|item| u64::try_from(item.as_integer()?).ok());
-        let max_body = item.get("max_body").and_then(|size| units::bytes(size.as_str()?).ok()).unwrap_or(Some(MAX_BODY));
+        let max_body =
+            item.get("max_body").and_then(|size| units::bytes(size.as_str()?).ok()).unwrap_or(Some(MAX_BODY));
         if let Some(size) = item.get("max_body").filter(|_| max_body.is_none_or(|size| size > 64 << 20)) {
-            reading.faults.push(size.fault("copies are kept in memory: at most 64MiB each").hint("for example \"1MiB\""));
+            reading
+                .faults
+                .push(size.fault("copies are kept in memory: at most 64MiB each").hint("for example \"1MiB\""));
         }
         Some(Settings {
             to: to.to_owned(),

@@ -127,7 +127,8 @@ impl Kind for Rate {
     fn build(settings: Settings, building: &Building<'_>) -> Result<Self, BuildError> {
         let Settings { law, by, tell, remember } = settings;
         // A String of RFC 9651: printable ASCII with `\` before `"` and `\`.
-        let name: String = building.name.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        let name: String =
+            building.name.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
         let window = law.window().as_secs().max(1);
         let policy = format!("\"{name}\";q={};w={window}", law.burst());
         let policy = HeaderValue::try_from(policy)

@@ -60,7 +60,11 @@ impl Kind for Redirect {
         Key::new("to", Shape::Text("an address"), "Where those are now."),
         Key::new("scheme", Shape::one_of(&["https"]), "Requests over HTTP are sent to HTTPS."),
         Key::new("www", Shape::one_of(&["add", "remove"]), "Hosts without, or with, `www.` are sent to the other."),
-        Key::new("slash", Shape::one_of(&["add", "remove"]), "Paths without, or with, a slash at their end are sent to the other."),
+        Key::new(
+            "slash",
+            Shape::one_of(&["add", "remove"]),
+            "Paths without, or with, a slash at their end are sent to the other.",
+        ),
         Key::new("status", Shape::Integer { min: 301, max: 308 }, "301, 302, 303, 307 or 308.").default("308"),
     ];
     type Settings = Redirect;

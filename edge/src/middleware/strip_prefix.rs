@@ -32,9 +32,14 @@ const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix
 impl Kind for StripPrefix {
     const NAME: &'static str = "strip-prefix";
     const KEYS: &'static [Key] = &[
-        Key::new("prefix", Shape::OneOrMany(&Shape::Text("a path")), "The prefix, or several: the first that fits goes.")
-            .required(),
-        Key::new("slash", Shape::Bool, "Whether the bare prefix is redirected to the one with a slash.").default("true"),
+        Key::new(
+            "prefix",
+            Shape::OneOrMany(&Shape::Text("a path")),
+            "The prefix, or several: the first that fits goes.",
+        )
+        .required(),
+        Key::new("slash", Shape::Bool, "Whether the bare prefix is redirected to the one with a slash.")
+            .default("true"),
     ];
     type Settings = (Vec<(String, HeaderValue)>, bool);
 

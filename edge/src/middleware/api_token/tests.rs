@@ -3,8 +3,8 @@
 use http::Method;
 use tempfile::TempDir;
 
-use super::super::tokens;
 use super::super::testing::{Request, apply, ask, get, made_in, try_made_in};
+use super::super::tokens;
 use super::*;
 
 fn folder(more: &str) -> (TempDir, String) {

@@ -9,7 +9,12 @@ use super::*;
 type Head<'a> = &'a [(&'a str, &'a str)];
 
 /// The coding of the answer, its head, and whether its body goes through an encoder.
-fn answered(settings: &str, request: &Request, status: u16, fields: Head<'_>) -> (Option<String>, http::HeaderMap, bool) {
+fn answered(
+    settings: &str,
+    request: &Request,
+    status: u16,
+    fields: Head<'_>,
+) -> (Option<String>, http::HeaderMap, bool) {
     let middleware = made("compress", settings);
     let mut done = Done::default();
     let (_, head) = reply(&middleware, request, &mut done, status, fields);
@@ -101,7 +106,10 @@ fn who_takes_no_coding_learns_only_that_it_varies() {
     for request in [get("/"), accepting("identity"), accepting("deflate"), accepting("gzip;q=0"), head_request] {
         let (coding, head, filtered) = answered("", &request, 200, &PAGE);
         assert!(coding.is_none() && !filtered);
-        assert_eq!((&head["vary"], &head["content-length"]), (&"Accept-Encoding".parse().unwrap(), &"5000".parse().unwrap()));
+        assert_eq!(
+            (&head["vary"], &head["content-length"]),
+            (&"Accept-Encoding".parse().unwrap(), &"5000".parse().unwrap())
+        );
     }
 }
 
@@ -128,7 +136,10 @@ fn beyond_so_many_at_once_answers_go_as_they_are_until_one_has_gone() {
     assert_eq!((ends.len(), given_up.len()), (1, 1));
     let (head, filters) = answer();
     assert!(filters.is_empty() && head.get("content-encoding").is_none());
-    assert_eq!((&head["content-length"], &head["vary"]), (&"5000".parse().unwrap(), &"Accept-Encoding".parse().unwrap()));
+    assert_eq!(
+        (&head["content-length"], &head["vary"]),
+        (&"5000".parse().unwrap(), &"Accept-Encoding".parse().unwrap())
+    );
     drop(given_up);
     let (head, again) = answer();
     assert_eq!((again.len(), &head["content-encoding"]), (1, &"gzip".parse().unwrap()));

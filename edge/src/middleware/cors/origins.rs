@@ -92,18 +92,40 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
-        for text in
-            ["https://a.example", "HTTP://LOCALHOST:3000", "https://*.a.example", "https://*.a.example:8443", "null",
-             "http://[::1]:3000", "http://[::1]", "app://x"]
-        {
+        for text in [
+            "https://a.example",
+            "HTTP://LOCALHOST:3000",
+            "https://*.a.example",
+            "https://*.a.example:8443",
+            "null",
+            "http://[::1]:3000",
+            "http://[::1]",
+            "app://x",
+        ] {
             assert!(Origin::parse(text).is_some(), "{text}");
         }
-        for text in
-            ["a.example", "https://", "https://a.example/", "https://a.example/x", "https://u@a.example", "https://*",
-             "https://*.example", "https://*example.com", "https://a.*.example", "https://a..example", "*.a.example",
-             "https://a.example:443", "http://a.example:80", "https://a.example:x", "https://a.example:99999", "", "://a",
-             "https://a example", "https://[::1", "https://a.example?x"]
-        {
+        for text in [
+            "a.example",
+            "https://",
+            "https://a.example/",
+            "https://a.example/x",
+            "https://u@a.example",
+            "https://*",
+            "https://*.example",
+            "https://*example.com",
+            "https://a.*.example",
+            "https://a..example",
+            "*.a.example",
+            "https://a.example:443",
+            "http://a.example:80",
+            "https://a.example:x",
+            "https://a.example:99999",
+            "",
+            "://a",
+            "https://a example",
+            "https://[::1",
+            "https://a.example?x",
+        ] {
             assert_eq!(Origin::parse(text), None, "{text}");
         }
     }
@@ -117,11 +139,21 @@ mod tests {
         for covered in ["https://x.a.example", "https://x.y.a.example", "http://localhost:3000"] {
             assert!(origins.cover(covered), "{covered}");
         }
-        for other in
-            ["https://a.example", "http://x.a.example", "https://x.a.example:8443", "https://xa.example",
-             "https://evil.com/.a.example", "https://evil.com#.a.example", "https://evil.com:1.a.example",
-             "https://u@x.a.example", "https://.a.example", "https://x.a.example.evil.com", "null", "", "http://localhost"]
-        {
+        for other in [
+            "https://a.example",
+            "http://x.a.example",
+            "https://x.a.example:8443",
+            "https://xa.example",
+            "https://evil.com/.a.example",
+            "https://evil.com#.a.example",
+            "https://evil.com:1.a.example",
+            "https://u@x.a.example",
+            "https://.a.example",
+            "https://x.a.example.evil.com",
+            "null",
+            "",
+            "http://localhost",
+        ] {
             assert!(!origins.cover(other), "{other}");
         }
         assert!(Origins::Any.cover("https://anybody.example"));

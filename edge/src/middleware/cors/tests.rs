@@ -49,11 +49,8 @@ fn a_preflight_of_a_stranger_is_refused_and_a_plain_options_passes() {
 #[test]
 fn answers_name_the_origin_and_vary_by_it() {
     let middleware = made("cors", SETTINGS);
-    let of_server = [
-        ("access-control-allow-origin", "*"),
-        ("access-control-allow-headers", "*"),
-        ("vary", "Accept-Encoding"),
-    ];
+    let of_server =
+        [("access-control-allow-origin", "*"), ("access-control-allow-headers", "*"), ("vary", "Accept-Encoding")];
     let request = of("https://app.example");
     let (_, mut done) = ask(&middleware, &request);
     let (_, head) = reply(&middleware, &request, &mut done, 200, &of_server);
@@ -62,7 +59,9 @@ fn answers_name_the_origin_and_vary_by_it() {
     assert_eq!(head["access-control-expose-headers"], "X-Total");
     assert_eq!(head.get_all("vary").iter().collect::<Vec<_>>(), ["Accept-Encoding", "Origin"]);
     assert_eq!(head.len(), 5, "the server's own are gone: {head:?}");
-    for request in [of("https://evil.example"), get("/"), of("https://app.example").header("origin", "https://app.example")] {
+    for request in
+        [of("https://evil.example"), get("/"), of("https://app.example").header("origin", "https://app.example")]
+    {
         let (_, head) = reply(&middleware, &request, &mut done, 200, &of_server);
         assert!(head.len() == 2 && head.get("vary").is_some(), "{head:?}");
     }

@@ -62,7 +62,8 @@ fn who_has_a_token_passes_with_its_claims() {
          required_claims = { groups = [\"ml\", \"ops\"], scope = \"read\" }\n\
          claims_to_headers = { email = \"x-user-email\", groups = \"x-groups\", none = \"x-none\" }",
     );
-    let token = issuer.token(json!({ "groups": ["x", "ops", "a,admin"], "scope": "write read", "email": "ann@example.com" }));
+    let token =
+        issuer.token(json!({ "groups": ["x", "ops", "a,admin"], "scope": "write read", "email": "ann@example.com" }));
     let request = bearer(&token).header("x_user_email", "root@evil").header("x-none", "evil");
     let (flow, done) = ask(&jobs, &request);
     assert!(matches!(flow, Flow::Next), "{flow:?}");
@@ -73,7 +74,8 @@ fn who_has_a_token_passes_with_its_claims() {
     for (name, value) in wanted {
         assert_eq!(seen[name], value);
     }
-    for claims in [json!({ "groups": "x", "scope": "read" }), json!({ "groups": ["ml"], "scope": "reader" }), json!({})] {
+    for claims in [json!({ "groups": "x", "scope": "read" }), json!({ "groups": ["ml"], "scope": "reader" }), json!({})]
+    {
         let (flow, done) = ask(&jobs, &bearer(&issuer.token(claims)));
         assert_eq!(refusal(flow).0, Refusal::Forbidden);
         assert!(done.user.is_none() && done.edits.is_empty());
@@ -167,7 +169,10 @@ fn what_cannot_check_a_token_is_not_made() {
         ("jwks_file = \"short\"\naudience = \"a\"", "it is not JSON"),
         ("secret_file = \"short\"", "at least 32 bytes"),
         ("jwks_url = \"certs\"\naudience = \"a\"", "not the URL of a server"),
-        ("jwks_file = \"set.json\"\naudience = \"a\"\nalgorithms = \"HS256\"", "HS256 cannot be checked with these keys"),
+        (
+            "jwks_file = \"set.json\"\naudience = \"a\"\nalgorithms = \"HS256\"",
+            "HS256 cannot be checked with these keys",
+        ),
         ("secret_file = \"set.json\"\nalgorithms = [\"ES256\"]", "ES256 cannot be checked with these keys"),
         ("jwks_file = \"set.json\"\naudience = \"a\"\nalgorithms = []", "without an algorithm"),
         ("jwks_file = \"set.json\"\naudience = \"a\"\nclaims_to_headers = { a = \"te\" }", "not the name of a field"),

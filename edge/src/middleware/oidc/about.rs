@@ -56,7 +56,8 @@ impl About {
         let in_clear = issuer.starts_with("http:");
         let address = |text: String| {
             let uri = text.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
-            let good = uri.filter(|uri| uri.scheme_str() == Some("https") || in_clear && uri.scheme_str() == Some("http"));
+            let good =
+                uri.filter(|uri| uri.scheme_str() == Some("https") || in_clear && uri.scheme_str() == Some("http"));
             good.ok_or_else(|| AboutFault::Address(text.chars().take(200).collect()))
         };
         let methods = document.token_endpoint_auth_methods_supported.unwrap_or_default();
@@ -106,7 +107,11 @@ mod tests {
     fn it_is_about_its_issuer_and_names_addresses_over_tls() {
         let about = read(json!({})).expect("good");
         assert!(about.userinfo.is_none() && about.end_session.is_none() && !about.secret_in_form);
-        assert!(read(json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]})).expect("good").secret_in_form);
+        assert!(
+            read(json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}))
+                .expect("good")
+                .secret_in_form
+        );
         let both = json!({"token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"]});
         assert!(!read(both).expect("good").secret_in_form);
         assert!(matches!(read(json!({"issuer": "https://id.test/realms/a/"})), Err(AboutFault::Issuer(_))));

@@ -88,7 +88,9 @@ impl Oidc {
 fn brought(headers: &HeaderMap, plain: bool, in_basic: bool) -> Brought {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Brought::Nothing };
-    let Some((scheme, rest)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else { return Brought::Nothing };
+    let Some((scheme, rest)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return Brought::Nothing;
+    };
     if plain && scheme.eq_ignore_ascii_case("bearer") {
         return Brought::Token(rest.trim().to_owned());
     }
@@ -101,7 +103,6 @@ fn brought(headers: &HeaderMap, plain: bool, in_basic: bool) -> Brought {
         _ => Brought::NoToken,
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -98,7 +98,10 @@ impl Oidc {
         let mut session = Session::begin(person, refresh, now);
         let mut cookies = self.kept(ask.from.headers, &session, now);
         if cookies.is_none() && session.refresh.take().is_some() {
-            tracing::warn!(route = ask.from.route, "the refresh token of a login is too long for cookies and is not kept");
+            tracing::warn!(
+                route = ask.from.route,
+                "the refresh token of a login is too long for cookies and is not kept"
+            );
             cookies = self.kept(ask.from.headers, &session, now);
         }
         Ok((session, cookies.ok_or(LoginFault::TooLong)?))
@@ -210,7 +213,10 @@ mod tests {
     #[test]
     fn fields_of_the_answer_are_read_once_and_decoded() {
         let sent = Sent::read("code=a%2Bb+c&state=s&iss=https%3A%2F%2Fid.test&session_state=x");
-        assert_eq!((sent.code.as_deref(), sent.state(), sent.issuer.as_deref()), (Some("a+b c"), "s", Some("https://id.test")));
+        assert_eq!(
+            (sent.code.as_deref(), sent.state(), sent.issuer.as_deref()),
+            (Some("a+b c"), "s", Some("https://id.test"))
+        );
         for twice in ["state=s&code=a&code=b", "state=s&iss=a&iss=a&code=a", "state=s&state=s&code=a"] {
             let sent = Sent::read(twice);
             assert!(sent.code.is_none() && sent.state.is_none(), "{twice}");

@@ -73,9 +73,9 @@ impl Rules {
         let groups = Some(self.groups.as_str()).filter(|_| !self.allow_groups.is_empty());
         let user = self.user.as_deref().unwrap_or("preferred_username");
         let told = self.fields.iter().map(|(_, claim)| claim.as_str());
-        told.chain(groups).chain([user]).any(|claim| {
-            find(claims, claim).is_none() || claim == EMAIL && !claims.contains_key(EMAIL_VERIFIED)
-        })
+        told.chain(groups)
+            .chain([user])
+            .any(|claim| find(claims, claim).is_none() || claim == EMAIL && !claims.contains_key(EMAIL_VERIFIED))
     }
 
     /// Whether the person may.
@@ -187,7 +187,9 @@ mod tests {
             rules.person(&claims(said)).is_some()
         };
         assert!(passes(json!(true)) && passes(json!("true")));
-        for unproved in [json!(false), json!("false"), json!("TRUE"), json!(""), json!(0), json!(1), json!(null), json!([true])] {
+        for unproved in
+            [json!(false), json!("false"), json!("TRUE"), json!(""), json!(0), json!(1), json!(null), json!([true])]
+        {
             assert!(!passes(unproved.clone()), "{unproved}");
         }
     }
@@ -241,7 +243,8 @@ mod tests {
         let rules = Rules { fields, ..rules() };
         let said = json!({"sub": "1", "name": "Zoë", "groups": ["a", "b,root", "c\r\nx: y", "d"], "age": 7});
         let person = rules.person(&claims(said)).expect("a person");
-        let told: Vec<Option<Vec<u8>>> = rules.told(&person).map(|(_, value)| Some(value?.as_bytes().to_vec())).collect();
+        let told: Vec<Option<Vec<u8>>> =
+            rules.told(&person).map(|(_, value)| Some(value?.as_bytes().to_vec())).collect();
         assert_eq!(told, [Some("Zoë".as_bytes().to_vec()), Some(b"a,d".to_vec()), Some(b"7".to_vec()), None]);
     }
 

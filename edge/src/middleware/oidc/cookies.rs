@@ -70,7 +70,8 @@ impl Jar {
 
     /// Has the browser keep a session. None if it is too long for cookies.
     pub(super) fn keep(&self, headers: &HeaderMap, sealed: &str, left: Duration) -> Option<Vec<HeaderValue>> {
-        let pieces: Vec<&str> = sealed.as_bytes().chunks(PIECE).map(|piece| std::str::from_utf8(piece).unwrap_or_default()).collect();
+        let pieces: Vec<&str> =
+            sealed.as_bytes().chunks(PIECE).map(|piece| std::str::from_utf8(piece).unwrap_or_default()).collect();
         if pieces.len() > PIECES {
             return None;
         }
@@ -139,7 +140,8 @@ impl Jar {
 fn cookie(name: &str, value: &str, left: Duration, domain: Option<&str>) -> Option<HeaderValue> {
     let domain = domain.map(|domain| format!("; Domain={domain}")).unwrap_or_default();
     let left = left.as_secs();
-    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age={left}; Secure; HttpOnly; SameSite=Lax{domain}")).ok()
+    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age={left}; Secure; HttpOnly; SameSite=Lax{domain}"))
+        .ok()
 }
 
 fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -210,7 +212,18 @@ mod tests {
 
     #[test]
     fn odd_cookies_are_no_session() {
-        for odd in ["__Host-edge", "__Host-edge=", "__Host-edge=abc", "__Host-edge=0.a", "__Host-edge=5.a", "__Host-edge=-1.a", "=", ";;", "__host-edge=1.a", "x__Host-edge=1.a"] {
+        for odd in [
+            "__Host-edge",
+            "__Host-edge=",
+            "__Host-edge=abc",
+            "__Host-edge=0.a",
+            "__Host-edge=5.a",
+            "__Host-edge=-1.a",
+            "=",
+            ";;",
+            "__host-edge=1.a",
+            "x__Host-edge=1.a",
+        ] {
             assert_eq!(jar().session(&headers(&[odd])), None, "{odd}");
         }
         assert_eq!(jar().session(&headers(&["a=b;__Host-edge=1.x;c"])).as_deref(), Some("x"));

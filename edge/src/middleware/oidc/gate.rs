@@ -1,6 +1,8 @@
 //! Who may pass: a session, else a program's token, else nobody; and what nobody is told.
 
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::Oidc;
@@ -32,7 +34,9 @@ impl Oidc {
             Some((_, State::Ask)) => return Flow::Wait,
             Some((session, State::Rewrite)) => return self.pass_with(ask, session, now),
             Some((session, State::Good)) => return self.pass(ask, &session.person),
-            Some((_, State::Over)) | None if self.jar.has_session(ask.from.headers) => self.metrics.count(LoginResult::BadSession),
+            Some((_, State::Over)) | None if self.jar.has_session(ask.from.headers) => {
+                self.metrics.count(LoginResult::BadSession)
+            }
             Some((_, State::Over)) | None => {}
         }
         match self.brought(ask.from.headers) {
@@ -114,7 +118,8 @@ impl Oidc {
             Unauthenticated::Redirect => true,
             Unauthenticated::Auto => wants_page(from.headers),
         };
-        is_page && (from.method == Method::GET || from.method == Method::HEAD)
+        is_page
+            && (from.method == Method::GET || from.method == Method::HEAD)
             && !from.headers.contains_key(http::header::UPGRADE)
     }
 
@@ -246,4 +251,3 @@ pub(super) fn set_cookies(reply: &mut Reply<'_>) {
     let mut fields = reply.headers();
     cookies.into_iter().for_each(|cookie| fields.append(SET_COOKIE, cookie));
 }
-

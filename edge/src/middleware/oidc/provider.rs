@@ -148,8 +148,12 @@ impl Provider {
 
     /// The tokens of a login.
     pub(super) async fn redeem(&self, code: &str, verifier: &str, callback: &str) -> Result<Tokens, NoTokens> {
-        let fields =
-            [("grant_type", "authorization_code"), ("code", code), ("code_verifier", verifier), ("redirect_uri", callback)];
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("code_verifier", verifier),
+            ("redirect_uri", callback),
+        ];
         self.tokens(&fields).await
     }
 
@@ -180,9 +184,10 @@ impl Provider {
         let Ok(authorization) = HeaderValue::try_from(format!("Bearer {access_token}")) else { return Ok(None) };
         let mut head = json();
         head.insert(AUTHORIZATION, authorization);
-        let outcome = self.get(uri, head).await.and_then(|body| {
-            serde_json::from_slice(&body).map_err(|_| AskFault::Unreadable(uri.clone()))
-        });
+        let outcome = self
+            .get(uri, head)
+            .await
+            .and_then(|body| serde_json::from_slice(&body).map_err(|_| AskFault::Unreadable(uri.clone())));
         outcome.map(Some).map_err(|fault| match fault {
             // What it says to a token that is not good (RFC 6750 section 3.1).
             AskFault::Status(_, 400 | 401 | 403) => NoTokens::Refused,
@@ -195,7 +200,8 @@ impl Provider {
 
     async fn get(&self, uri: &Uri, mut head: HeaderMap) -> Result<Bytes, AskFault> {
         head.extend(json());
-        let answer = Box::pin(self.client.get(uri, head)).await.map_err(|error| AskFault::Call(uri.clone(), error.into()))?;
+        let answer =
+            Box::pin(self.client.get(uri, head)).await.map_err(|error| AskFault::Call(uri.clone(), error.into()))?;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             other => Err(AskFault::Status(uri.clone(), other)),

@@ -76,7 +76,9 @@ mod tests {
             })
         };
         let all = futures_util::future::join_all((0..5).map(|_| ask("a", 1))).await;
-        assert!(all.iter().all(|one| matches!(one, Refreshed::On(session) if session.refresh.as_deref() == Some("next"))));
+        assert!(
+            all.iter().all(|one| matches!(one, Refreshed::On(session) if session.refresh.as_deref() == Some("next")))
+        );
         assert_eq!(asked.get(), 1);
         ask("b", 1).await;
         assert_eq!(asked.get(), 2, "another session");

@@ -113,14 +113,17 @@ fn bearer(item: &Item<'_>, reading: &mut Reading<'_>) -> Bearer {
     let (is_plain, is_in_basic, audience) = (plain.is_some(), in_basic.is_some(), texts(item, "audience"));
     if let Some(flag) = plain.or(in_basic).filter(|_| audience.is_empty()) {
         let fault = flag.fault("`audience` is missing: whom must tokens of programs be for?");
-        reading.faults.push(fault.hint("set `audience` to what the provider writes as `aud` into tokens for this service"));
+        reading
+            .faults
+            .push(fault.hint("set `audience` to what the provider writes as `aud` into tokens for this service"));
     }
     Bearer { plain: is_plain, in_basic: is_in_basic, audience }
 }
 
 fn issuer(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<String> {
     let text = item.as_str()?;
-    let uri = text.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && uri.query().is_none() && !text.contains('#'));
+    let uri =
+        text.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && uri.query().is_none() && !text.contains('#'));
     let scheme = uri.as_ref().and_then(Uri::scheme_str);
     match (scheme, &uri) {
         (Some("https"), Some(_)) => {}
@@ -128,7 +131,8 @@ fn issuer(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<String> {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
             if !is_here {
-                let fault = item.warning(format!("`{text}` is asked without TLS: whoever is on the way can log in as anybody"));
+                let fault =
+                    item.warning(format!("`{text}` is asked without TLS: whoever is on the way can log in as anybody"));
                 reading.faults.push(fault.hint("use https, with `ca_file` if its authority is your own"));
             }
         }
@@ -252,7 +256,9 @@ fn rules(item: &Item<'_>, reading: &mut Reading<'_>) -> Rules {
             return None;
         };
         if NOT_OURS.contains(&name.as_str()) {
-            reading.faults.push(claim.fault(format!("`{field}` cannot carry a claim")).hint("for example x-forwarded-user"));
+            reading
+                .faults
+                .push(claim.fault(format!("`{field}` cannot carry a claim")).hint("for example x-forwarded-user"));
         }
         Some((name, claim.as_str()?.to_owned()))
     });

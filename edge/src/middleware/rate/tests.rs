@@ -1,7 +1,7 @@
 //! The middleware with time as an argument.
 
-use super::super::testing::{ask, get, made, reply};
 use super::super::Done;
+use super::super::testing::{ask, get, made, reply};
 use super::*;
 
 use crate::middleware::testing::Request;
@@ -10,7 +10,8 @@ use crate::telemetry::{BuildInfo, Metrics};
 fn rate_of(law: Law, by: By) -> Rate {
     let settings = Settings { law, by, tell: true, remember: 1_000 };
     let metrics = Metrics::new(BuildInfo { version: "0", commit: "" }).route("app");
-    let building = Building { folder: "/".as_ref(), state: "/".as_ref(), route: "app", name: "fair", metrics: &metrics };
+    let building =
+        Building { folder: "/".as_ref(), state: "/".as_ref(), route: "app", name: "fair", metrics: &metrics };
     Rate::build(settings, &building).expect("it opens nothing")
 }
 
@@ -31,11 +32,7 @@ fn a_request_too_many_is_refused_and_told_when_to_come_back() {
     let Flow::Refuse(denial) = at(&rate, &request, None, NOW + Duration::from_millis(500)) else { panic!("passed") };
     assert_eq!(denial.reason, Refusal::RateLimited);
     let fields: Vec<_> = denial.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    let wanted = [
-        ("retry-after", "30"),
-        ("ratelimit-policy", "\"fair\";q=2;w=60"),
-        ("ratelimit", "\"fair\";r=0;t=30"),
-    ];
+    let wanted = [("retry-after", "30"), ("ratelimit-policy", "\"fair\";q=2;w=60"), ("ratelimit", "\"fair\";r=0;t=30")];
     assert_eq!(fields, wanted);
     assert!(matches!(at(&rate, &request, None, NOW + Duration::from_millis(30_500)), Flow::Next), "as it was told");
 }

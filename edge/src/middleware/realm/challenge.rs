@@ -88,13 +88,19 @@ mod tests {
                 r#"Bearer realm="http://bad/v2/token",service="reg",scope="repository:a/b:pull,push""#,
                 Some(r#"Bearer realm="https://good/v2/token",service="reg",scope="repository:a/b:pull,push""#),
             ),
-            (r#"bearer  service = "x" , realm = "http://bad:80/t?a=b""#, Some(r#"bearer  service = "x" , realm = "https://good:80/t?a=b""#)),
+            (
+                r#"bearer  service = "x" , realm = "http://bad:80/t?a=b""#,
+                Some(r#"bearer  service = "x" , realm = "https://good:80/t?a=b""#),
+            ),
             (r#"Basic realm="http://bad/""#, None),
             (
                 r#"Basic realm="http://bad/", Bearer realm="http://bad/", Digest realm="http://bad/""#,
                 Some(r#"Basic realm="http://bad/", Bearer realm="https://good/", Digest realm="http://bad/""#),
             ),
-            (r#"Negotiate abc==, Bearer realm="http://bad/t""#, Some(r#"Negotiate abc==, Bearer realm="https://good/t""#)),
+            (
+                r#"Negotiate abc==, Bearer realm="http://bad/t""#,
+                Some(r#"Negotiate abc==, Bearer realm="https://good/t""#),
+            ),
             (r#"Bearer realm=http://bad/t, x=1"#, Some(r#"Bearer realm=https://good/t, x=1"#)),
             (r#"Bearer error="a \" realm=\"http://bad\"", realm="http://ok/""#, None),
             (r#"Bearer realm="http://bad/"#, Some(r#"Bearer realm="https://good/"#)),

@@ -5,8 +5,7 @@ use super::super::testing::{get, made, reply};
 use super::links;
 
 fn location(settings: &str, given: &str) -> String {
-    let (_, fields) =
-        reply(&made("realm", settings), &get("/"), &mut Done::default(), 201, &[("location", given)]);
+    let (_, fields) = reply(&made("realm", settings), &get("/"), &mut Done::default(), 201, &[("location", given)]);
     fields["location"].to_str().expect("text").to_owned()
 }
 
@@ -32,11 +31,17 @@ fn places_that_mean_us_are_moved_here_and_others_stay() {
 
 #[test]
 fn realms_are_rewritten_in_every_challenge_of_a_401() {
-    let challenges =
-        [("www-authenticate", "Bearer realm=\"http://wrong:80/token\",service=\"s\""), ("www-authenticate", "Basic realm=\"x\"")];
+    let challenges = [
+        ("www-authenticate", "Bearer realm=\"http://wrong:80/token\",service=\"s\""),
+        ("www-authenticate", "Basic realm=\"x\""),
+    ];
     let answer = |settings, status| {
         let (_, fields) = reply(&made("realm", settings), &get("/"), &mut Done::default(), status, &challenges);
-        fields.get_all("www-authenticate").iter().map(|value| value.to_str().expect("text").to_owned()).collect::<Vec<_>>()
+        fields
+            .get_all("www-authenticate")
+            .iter()
+            .map(|value| value.to_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
     };
     let moved = ["Bearer realm=\"https://app.example:8443/token\",service=\"s\"", "Basic realm=\"x\""];
     assert_eq!(answer("hosts = \"wrong\"", 401), moved);
@@ -49,7 +54,8 @@ fn realms_are_rewritten_in_every_challenge_of_a_401() {
 fn targets_of_links_are_rewritten_and_their_titles_not() {
     let change = |target: &str| target.starts_with("http://a").then(|| target.replacen("http://a", "https://b", 1));
     let text = "<http://a/x?n=1>; rel=\"next\"; title=\"<http://a> \\\" <http://a>\", <http://c>; rel=x, <http://a/y>";
-    let wanted = "<https://b/x?n=1>; rel=\"next\"; title=\"<http://a> \\\" <http://a>\", <http://c>; rel=x, <https://b/y>";
+    let wanted =
+        "<https://b/x?n=1>; rel=\"next\"; title=\"<http://a> \\\" <http://a>\", <http://c>; rel=x, <https://b/y>";
     assert_eq!(links(text, change).as_deref(), Some(wanted));
     for end in 0..=text.len() {
         links(&text[..end], change);

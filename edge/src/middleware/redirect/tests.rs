@@ -17,7 +17,8 @@ fn place(settings: &str, target: &'static str) -> Option<String> {
 
 #[test]
 fn captures_of_the_canonical_path_make_the_new_place() {
-    let settings = "from = '^/blog/(?<year>[0-9]{4})/(.*)$'\nto = \"https://blog.example/{year}/{2}{query}\"\nstatus = 301";
+    let settings =
+        "from = '^/blog/(?<year>[0-9]{4})/(.*)$'\nto = \"https://blog.example/{year}/{2}{query}\"\nstatus = 301";
     for (target, wanted) in [
         ("/blog/2024/a%20b?x=1", Some("https://blog.example/2024/a%20b?x=1")),
         ("//blog/%32024/", Some("https://blog.example/2024/")),
@@ -39,7 +40,15 @@ fn no_client_chooses_the_host() {
     ] {
         assert_eq!(place(settings, target).as_deref(), Some(wanted), "{settings}");
     }
-    for to in ["https://{1}/", "https://new.example{1}", "https://{1}.example/", "//{1}x", "{1}", "https://a@b/{1}", "javascript:{1}"] {
+    for to in [
+        "https://{1}/",
+        "https://new.example{1}",
+        "https://{1}.example/",
+        "//{1}x",
+        "{1}",
+        "https://a@b/{1}",
+        "javascript:{1}",
+    ] {
         let found = faults("redirect", &format!("from = '^/(.*)$'\nto = \"{to}\""));
         let is_relative = to.starts_with('/');
         assert_eq!(found.is_empty(), is_relative, "{to}: {found:?}");
@@ -79,7 +88,8 @@ fn a_plain_request_is_sent_to_the_default_port_of_https() {
 
 #[test]
 fn what_is_already_there_passes() {
-    for settings in ["from = '^/(.*)$'\nto = \"/{1}\"", "from = '^/a'\nto = \"https://app.example:8443{path}{query}\""] {
+    for settings in ["from = '^/(.*)$'\nto = \"/{1}\"", "from = '^/a'\nto = \"https://app.example:8443{path}{query}\""]
+    {
         assert_eq!(place(settings, "/a?b").filter(|to| to.contains('b')), None, "{settings}");
     }
 }
