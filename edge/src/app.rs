@@ -9,6 +9,7 @@ mod drain;
 mod engine;
 mod history;
 mod listeners;
+mod loads;
 mod run_file;
 mod running;
 mod signals;

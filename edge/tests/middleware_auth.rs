@@ -166,3 +166,20 @@ fn another_server_decides_and_without_it_nobody_passes() {
     edge.logs("the service that checks logins cannot be asked");
     assert_eq!(backend.requests(), 2);
 }
+
+#[test]
+fn a_route_opens_by_itself_once_what_protects_it_is_mended() {
+    let backend = Backend::echo();
+    let edge = edge(
+        &backend.url(),
+        "use = [{ kind = \"basic-auth\", users_file = \"users\" }]",
+        &[("users", "ann:garbage\n".to_owned())],
+    );
+    assert_eq!(get(&edge, &["-u", "ann:open sesame"]).status, 503);
+    let generation = || edge.metric("edge_config_generation");
+    let before = generation();
+    fs::write(edge.path("users"), line("ann", "open sesame")).expect("written");
+    eventually("it is open", || get(&edge, &["-u", "ann:open sesame"]).status == 200);
+    assert_eq!(generation(), before.map(|before| before + 1.0), "looking changes nothing");
+    assert_eq!(get(&edge, &[]).status, 401);
+}

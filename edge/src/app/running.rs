@@ -21,12 +21,12 @@ use tokio::sync::watch;
 use super::acme_manager::{self, Answers, Wanted};
 use super::drain::Drain;
 use super::engine::Engine;
+use super::loads::{load, look_again, watch_files};
 use super::run_file::RunFile;
 use super::signals::Signals;
 use super::source::RouteFiles;
 use super::state::State;
 use super::view::View;
-use super::watch::{Edited, watch};
 use super::{BUILD, Ready, RunError, cert_files, descriptors, door, engine, history, listeners, sticky};
 use crate::admin;
 use crate::config::{Access, Config, LogFormat, Redact};
@@ -252,6 +252,7 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
     open_doors(&config, bound, &shared, &doors)?;
     history::keep(&core.reloader, &control);
     watch_files(&config, &core.reloader, &control);
+    look_again(&core.reloader, &control);
     let announced = Ready {
         entrypoints: addresses,
         admin: admin.unwrap_or(config.admin),
@@ -330,31 +331,6 @@ fn open_doors(config: &Config, mut bound: Bound, shared: &Arc<Shared>, doors: &T
         }
     }
     Ok(())
-}
-
-fn watch_files(config: &Arc<Config>, reloader: &Arc<Reloader>, control: &Tasks) {
-    let (config, reloader, tasks) = (Arc::clone(config), Arc::clone(reloader), control.clone());
-    control.spawn("watch files", move |stop| async move {
-        let edited = move |edited| match edited {
-            Edited::Settings => tracing::warn!("edge.toml was changed; it is read at the next start of edge"),
-            Edited::Routes => {
-                let reloader = Arc::clone(&reloader);
-                tasks.spawn("reload", move |_| async move { load(&reloader).await });
-            }
-        };
-        if let Err(error) = watch(&config.around.routes, &config.file, edited, stop).await {
-            let folder = config.around.routes.display();
-            tracing::warn!(%folder, %error, "the folder of routes cannot be watched; use edge reload after an edit");
-        }
-    });
-}
-
-/// Loads without holding up the runtime.
-async fn load(reloader: &Arc<Reloader>) {
-    let reloader = Arc::clone(reloader);
-    if let Err(error) = tokio::task::spawn_blocking(move || reloader.load()).await {
-        tracing::error!(%error, "a load of the routes failed; what was live stays");
-    }
 }
 
 fn announce(ready: &Ready, state: &State) -> super::run_file::Written {
