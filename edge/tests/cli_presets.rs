@@ -59,3 +59,22 @@ fn explain_tells_each_middleware_and_who_set_which_value() {
     assert!(steps.iter().any(|step| step["name"] == "mark" && step["from"] == "route"), "{steps:?}");
     assert_eq!(answer["preset"]["name"], "mlflow");
 }
+
+#[test]
+fn check_finds_a_users_file_that_the_edge_would_not_take() {
+    let routes = "[[route]]\nhost = \"a.example.com\"\nupstream = \"http://127.0.0.1:1\"\n\
+        use = [{ kind = \"basic-auth\", users_file = \"users\" }]\n";
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("routes")).expect("made");
+    for (name, text) in [("edge.toml", ""), ("routes/a.toml", routes), ("users", "ada:garbage\n")] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let ran = edge(dir.path(), &["check"]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.stdout.contains("routes/a.toml:1:1: the middleware `basic-auth` cannot be used"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("line 1: user `ada`") && ran.stdout.contains("0 of 1 routes can serve"),
+        "{}",
+        ran.stdout
+    );
+}

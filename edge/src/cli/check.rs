@@ -1,13 +1,21 @@
 //! `edge check`: every fault of every file in one run.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use routes::check::Checked;
-use routes::fault::Fault;
+use routes::fault::{Fault, Place};
+use routes::route::Route;
+use routes::step::Step;
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::locate::ConfigFile;
 use super::out::{Out, Style, many};
+use crate::app::BUILD;
 use crate::config::Loaded;
+use crate::middleware::{self, Building};
+use crate::telemetry::Metrics;
 
 /// Report every fault of edge.toml and the route files.
 #[derive(Debug, clap::Args)]
@@ -54,6 +62,30 @@ struct Note {
     say: String,
 }
 
+/// Routes whose middlewares stand on something that cannot be used, such as a users file with a bad line: one fault each.
+/// They are made as the edge would make them and thrown away, with a state folder of their own.
+fn unusable(checked: &Checked, folder: &Path) -> Vec<Fault> {
+    let state = std::env::temp_dir().join(format!("edge-check-{}", std::process::id()));
+    let metrics = Metrics::new(BUILD);
+    let fault = |route: &Arc<Route>| {
+        let counters = metrics.route(&route.name);
+        let build = |step: &Step| {
+            let (route, name) = (route.name.as_str(), step.name.as_str());
+            middleware::build(step, &Building { folder, state: &state, route, name, metrics: &counters }).err()
+        };
+        let error = route.steps.iter().find_map(build)?;
+        let source_line = "[[route]]".to_owned();
+        let place = Place { file: route.file.clone(), line: route.line, column: 1, source_line };
+        let mut fault = Fault::error(place, "use", error.to_string());
+        fault.route = Some(route.name.clone());
+        Some(fault)
+    };
+    let faults = checked.routes.iter().filter_map(fault).collect();
+    // Nothing is there unless a step keeps something.
+    let _ = std::fs::remove_dir_all(&state);
+    faults
+}
+
 fn notes(checked: &Checked) -> Vec<Note> {
     let routes = checked.routes.iter().filter_map(|route| Some((route, route.preset.as_ref()?)));
     let note =
@@ -70,11 +102,15 @@ struct Routes {
 impl Report {
     fn new(loaded: Loaded) -> Self {
         let checked = loaded.check_routes();
+        let folder = loaded.around.as_ref().map(|around| around.folder.clone()).unwrap_or_default();
+        let unusable = checked.as_ref().map(|checked| unusable(checked, &folder)).unwrap_or_default();
         let notes = checked.as_ref().map(notes).unwrap_or_default();
         let mut faults = loaded.faults;
         let routes = checked.map(|checked| {
             faults.extend(checked.faults);
-            Routes { good: checked.routes.len(), rejected: checked.rejected.len() }
+            let (good, rejected) = (checked.routes.len() - unusable.len(), checked.rejected.len() + unusable.len());
+            faults.extend(unusable);
+            Routes { good, rejected }
         });
         let errors = faults.iter().filter(|fault| fault.is_error()).count();
         let warnings = faults.len() - errors;
