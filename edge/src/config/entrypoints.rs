@@ -121,7 +121,7 @@ impl Reader<'_> {
         }
         let is_https = entrypoint.name == "https" || entrypoint.listen.iter().any(|address| address.port() == 443);
         if is_https && item.get("tls").is_none() {
-            let fault = item.warning(format!("the entrypoint `{}` speaks plain HTTP", entrypoint.name));
+            let fault = item.fault(format!("the entrypoint `{}` would speak plain HTTP", entrypoint.name));
             self.faults.push(fault.hint("add tls = true, or tls = false if it is meant so"));
         }
         for everyone in entrypoint.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {

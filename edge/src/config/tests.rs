@@ -286,7 +286,7 @@ const ENTRYPOINT_FAULTS: &[Row] = &[
     (
         "[entrypoint.https]",
         (1, 1),
-        "the entrypoint `https` speaks plain HTTP",
+        "the entrypoint `https` would speak plain HTTP",
         "add tls = true, or tls = false if it is meant so",
     ),
     (
