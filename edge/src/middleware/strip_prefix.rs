@@ -4,7 +4,7 @@
 //! ```toml
 //! [[route]]
 //! host = "example.com"
-//! path = "/monarch/"
+//! path = "/monarch"
 //! upstream = "http://127.0.0.1:8081"
 //! use = [{ kind = "strip-prefix", prefix = "/monarch" }]
 //! ```

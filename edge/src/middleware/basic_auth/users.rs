@@ -65,7 +65,7 @@ impl Users {
         // The name is not a secret; the hash is never told.
         let hash = Hash::parse(hash).map_err(|why| format!("user `{name}`: {why}"))?;
         if self.names.insert(name.into(), self.all.len()).is_some() {
-            return Err(format!("the user `{name}` is there already"));
+            return Err(format!("the user `{name}` is there already; keep the line that counts and remove the other"));
         }
         self.all.push(User { hash, right: Mutex::new(None) });
         Ok(())
