@@ -72,9 +72,5 @@ fn check_finds_a_users_file_that_the_edge_would_not_take() {
     let ran = edge(dir.path(), &["check"]);
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stdout.contains("routes/a.toml:1:1: the middleware `basic-auth` cannot be used"), "{}", ran.stdout);
-    assert!(
-        ran.stdout.contains("line 1: user `ada`") && ran.stdout.contains("0 of 1 "),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("line 1: user `ada`") && ran.stdout.contains("0 of 1 "), "{}", ran.stdout);
 }

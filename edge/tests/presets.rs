@@ -30,7 +30,7 @@ fn check(routes: &[(String, String)]) -> String {
     for folder in ["routes", "frontend/dist"] {
         fs::create_dir_all(dir.path().join(folder)).expect("it is new");
     }
-    for (name, text) in [("edge.toml", ""), ("users.htpasswd", ""), ("tokens.toml", "")] {
+    for (name, text) in [("edge.toml", ""), ("users.htpasswd", USERS), ("tokens.toml", TOKENS)] {
         fs::write(dir.path().join(name), text).expect("the folder is writable");
     }
     for (name, text) in routes {
@@ -38,6 +38,12 @@ fn check(routes: &[(String, String)]) -> String {
     }
     edge(dir.path(), &["check"]).success()
 }
+
+/// The password `x`.
+const USERS: &str = "ann:$2y$10$bG0etTs6furpzIWE8kntUO1VO3nWURKJyIvN1.ejQrebdh3xfnkoG\n";
+/// Of a token that nobody has.
+const TOKENS: &str =
+    "[[token]]\nname = \"ci\"\nsha256 = \"92906661b05482e1845d608b639ff9ebd9ed8484f9e6f8ba84542616c30b7538\"\n";
 
 fn toml_blocks(page: &str) -> impl Iterator<Item = &str> {
     page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
