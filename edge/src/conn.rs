@@ -3,6 +3,7 @@
 //! Nothing here chooses a route or an answer.
 
 pub mod body_watch;
+pub mod client_key;
 pub mod control;
 pub mod facts;
 pub mod h1_body;

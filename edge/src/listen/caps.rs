@@ -3,26 +3,12 @@
 //! Pure counting with the clock as an argument. Which connection is closed to make room is [`super::open`]'s choice.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// One client as limits see it: an IPv4 address or an IPv6 /64, the least that one subscriber is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientKey(u128);
-
-impl From<IpAddr> for ClientKey {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            // Mapped form: no /64 of the Internet looks like it.
-            IpAddr::V4(v4) => Self(u128::from(v4.to_ipv6_mapped())),
-            IpAddr::V6(v6) => {
-                Self(u128::from(v6) & u128::from(Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0)))
-            }
-        }
-    }
-}
+use crate::conn::client_key::ClientKey;
 
 /// What `[limits]` says; 0 stands for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

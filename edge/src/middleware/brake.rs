@@ -4,17 +4,19 @@
 //! not repeat itself. A client is a /32 or a /64.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::conn::client_key::ClientKey;
 
 /// Counts wrong logins.
 #[derive(Debug)]
 pub(crate) struct Brake {
     most: usize,
     window: Duration,
-    clients: Mutex<HashMap<IpAddr, Tries>>,
+    clients: Mutex<HashMap<ClientKey, Tries>>,
     /// Nobody has tried anything wrong: nothing is to be looked up.
     is_empty: AtomicBool,
 }
@@ -54,7 +56,7 @@ impl Brake {
             return Known::Nothing;
         }
         let clients = self.clients();
-        let Some(tries) = clients.get(&network(client)).filter(|tries| now < tries.since + self.window) else {
+        let Some(tries) = clients.get(&ClientKey::from(client)).filter(|tries| now < tries.since + self.window) else {
             return Known::Nothing;
         };
         if tries.wrong.len() >= self.most {
@@ -69,7 +71,7 @@ impl Brake {
             return;
         }
         let mut clients = self.clients();
-        let client = network(client);
+        let client = ClientKey::from(client);
         if clients.len() >= CLIENTS && !clients.contains_key(&client) {
             clients.retain(|_, tries| now < tries.since + self.window);
             let oldest = clients.iter().min_by_key(|(_, tries)| tries.since).map(|(client, _)| *client);
@@ -87,16 +89,8 @@ impl Brake {
         self.is_empty.store(false, Ordering::Release);
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Tries>> {
+    fn clients(&self) -> MutexGuard<'_, HashMap<ClientKey, Tries>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The /32 or /64 of an address: who has one address of a /64 has them all.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(client) => client.into(),
-        IpAddr::V6(client) => Ipv6Addr::from_bits(client.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -19,7 +19,6 @@
 
 mod bucket;
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, header};
@@ -29,6 +28,7 @@ use routes::world::Reading;
 
 use self::bucket::{Buckets, Verdict};
 use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware, Reply};
+use crate::conn::client_key::ClientKey;
 use crate::telemetry::Refusal;
 
 pub use self::bucket::Law;
@@ -183,7 +183,7 @@ impl Rate {
             }
             By::Client => {}
         }
-        self.buckets.take(&self.law, (0u8, network(ask.from.client)), now)
+        self.buckets.take(&self.law, (0u8, ClientKey::from(ask.from.client)), now)
     }
 
     fn refuse(&self, verdict: Verdict, wait: Duration) -> Flow {
@@ -208,14 +208,6 @@ impl Rate {
     /// Tells it from others of its kind on the same route.
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
-    }
-}
-
-/// Who shares a bucket: an address of IPv4, a /64 of IPv6, in the upper half.
-fn network(client: IpAddr) -> u128 {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
     }
 }
 
