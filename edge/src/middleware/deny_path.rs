@@ -10,12 +10,11 @@
 //! except_client_ip = ["10.0.0.0/8"]      # these may
 //! ```
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use routes::document::Item;
 use routes::path::any_reading_below;
 use routes::shape::{Key, Shape};
+use routes::units;
 use routes::world::Reading;
 
 use super::{Ask, BuildError, Building, Denial, Flow, Kind, Middleware};
@@ -63,12 +62,8 @@ impl Kind for DenyPath {
 /// A network or an address.
 pub(super) fn network(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<IpNet> {
     let text = item.as_str()?;
-    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    if network.is_none() {
-        let fault = item.fault(format!("`{text}` is not a network"));
-        reading.faults.push(fault.hint("for example \"10.0.0.0/8\", \"2001:db8::/32\" or an address"));
-    }
-    network.map(|network| network.trunc())
+    let network = units::network(text);
+    network.map_err(|error| reading.faults.push(item.fault(format!("`{text}`: {error}")).hint(error.hint()))).ok()
 }
 
 impl Middleware for DenyPath {
@@ -94,7 +89,7 @@ impl DenyPath {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Request, ask, get, made};
+    use super::super::testing::{Request, ask, faults, get, made};
     use super::*;
 
     fn is_denied(middleware: &std::sync::Arc<dyn Middleware>, request: &Request) -> bool {
@@ -136,5 +131,15 @@ mod tests {
         let mut stranger = get("/metrics");
         stranger.client = "2001:db8::1".parse().expect("an address");
         assert!(is_denied(&middleware, &stranger));
+    }
+
+    #[test]
+    fn networks_are_read_as_everywhere_else() {
+        for (text, why) in [("10.0.0.1/8", "10.0.0.1/8"), ("here", "here")] {
+            let faults = faults("deny-path", &format!("paths = \"/x\"\nexcept_client_ip = \"{text}\""));
+            assert!(faults.len() == 1 && faults[0].contains(why), "{faults:?}");
+        }
+        let mapped = made("deny-path", "paths = \"/x\"\nexcept_client_ip = \"::ffff:192.0.2.0/120\"");
+        assert!(!is_denied(&mapped, &get("/x")), "a network of mapped addresses is one of IPv4");
     }
 }
