@@ -8,6 +8,7 @@ use routes::shape::{Key, Shape};
 use routes::world::Reading;
 
 use super::Ask;
+use super::fields::OF_THE_EDGE;
 
 /// What a request says about who asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,19 +117,8 @@ impl Told {
 
 /// The name of a field that middlewares may set for a server.
 pub(crate) fn field_name(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<HeaderName> {
-    const NOT_OURS: [&str; 9] = [
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-request-id",
-    ];
     let text = item.as_str()?;
-    let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| !NOT_OURS.contains(&name.as_str()));
+    let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| !OF_THE_EDGE.contains(&name.as_str()));
     if name.is_none() {
         reading.faults.push(item.fault(format!("`{text}` is not the name of a field that can be set")));
     }

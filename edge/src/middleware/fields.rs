@@ -3,6 +3,22 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// Fields that no middleware's settings may name: they frame messages or belong to each hop; and `Host`, which has a key of
+/// its own.
+pub(super) const OF_THE_EDGE: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+];
+
 /// One change of header fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {

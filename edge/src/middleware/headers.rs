@@ -16,6 +16,7 @@ use routes::document::Item;
 use routes::shape::{Key, Shape};
 use routes::world::Reading;
 
+use super::fields::OF_THE_EDGE;
 use super::{Ask, BuildError, Building, Fields, Flow, Kind, Middleware, Reply};
 
 /// The middleware.
@@ -38,21 +39,6 @@ const CHANGES: Shape = Shape::Table(&[
     Key::new("add", Shape::Map(&Shape::TEXT), "Fields that have one more value afterwards."),
     Key::new("remove", Shape::OneOrMany(&Shape::Text("a field's name")), "Fields that are gone afterwards."),
 ]);
-
-/// Fields that frame messages or belong to each hop; and `Host`, which has a key of its own.
-const NOT_OURS: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-request-id",
-];
 
 impl Kind for Headers {
     const NAME: &'static str = "headers";
@@ -108,7 +94,7 @@ fn name(item: &Item<'_>, text: &str, reading: &mut Reading<'_>) -> Option<Header
         reading.faults.push(item.fault(format!("`{text}` is not the name of a header field")));
         return None;
     };
-    if NOT_OURS.contains(&name.as_str()) {
+    if OF_THE_EDGE.contains(&name.as_str()) {
         let hint = if name == "host" { "see `host_header` of the route" } else { "remove it here" };
         reading.faults.push(item.fault(format!("`{text}` is set by the edge itself")).hint(hint));
         return None;

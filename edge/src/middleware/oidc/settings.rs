@@ -11,6 +11,7 @@ use routes::world::{Reading, Seen, resolve};
 
 use super::claims::Rules;
 use super::session::Lifetime;
+use crate::middleware::fields::OF_THE_EDGE;
 
 /// Checked settings.
 #[derive(Debug, Clone)]
@@ -255,7 +256,7 @@ fn rules(item: &Item<'_>, reading: &mut Reading<'_>) -> Rules {
             reading.faults.push(claim.fault(format!("`{field}` is not the name of a header field")));
             return None;
         };
-        if NOT_OURS.contains(&name.as_str()) {
+        if OF_THE_EDGE.contains(&name.as_str()) || NOT_OURS.contains(&name.as_str()) {
             reading
                 .faults
                 .push(claim.fault(format!("`{field}` cannot carry a claim")).hint("for example x-forwarded-user"));
@@ -271,23 +272,8 @@ fn rules(item: &Item<'_>, reading: &mut Reading<'_>) -> Rules {
     }
 }
 
-/// Fields that frame messages, say where they go or carry other credentials.
-const NOT_OURS: [&str; 14] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-request-id",
-    "x-forwarded-for",
-];
+/// Fields that carry other credentials or say where the client is.
+const NOT_OURS: [&str; 3] = ["authorization", "cookie", "x-forwarded-for"];
 
 fn cookie(item: &Item<'_>, reading: &mut Reading<'_>) -> Cookie {
     let table = item.get("cookie");
