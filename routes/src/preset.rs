@@ -87,7 +87,7 @@ pub struct Applied {
 impl Preset {
     fn read(name: &'static str, text: &'static str) -> Self {
         let source = Source::new(format!("preset {name}"), text);
-        let document = Document::parse(&source, &Vars { lookup: &|_| None, known: &[] });
+        let document = Document::parse(&source, &Vars::NONE);
         Self { name, source: text, document: document.expect("every preset is read in a test") }
     }
 

@@ -71,7 +71,7 @@ impl Step {
     /// Reads the settings again, for who builds the middleware: they have been checked.
     pub fn with_settings<T>(&self, read: impl FnOnce(&Item<'_>) -> T) -> Option<T> {
         let source = Source::new(format!("middleware `{}`", self.name), format!("settings = {}", self.settings));
-        let document = Document::parse(&source, &Vars { lookup: &|_| None, known: &[] }).ok()?;
+        let document = Document::parse(&source, &Vars::NONE).ok()?;
         document.root().get("settings").map(|settings| read(&settings))
     }
 }
