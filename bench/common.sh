@@ -125,6 +125,20 @@ get() {
 # Resident memory of edge in KiB.
 rss() { awk '/^VmRSS:/ { print $2 }' "/proc/$edge_pid/status"; }
 
+# hold <host> <count> [websocket]: opens idle connections through edge, reads its memory meanwhile (held_kib), closes them.
+# shellcheck disable=SC2034  # memory.sh and websockets.sh read it
+hold() {
+  coproc client { exec "$python" "$root/bench/idle.py" "$port" "$@"; }
+  # The names go with the coprocess, so they are copied first.
+  local in=${client[1]} out=${client[0]} pid=${client_PID:?} line
+  read -r line <&"$out"
+  [[ $line == ready ]]
+  sleep 1
+  held_kib=$(rss)
+  exec {in}>&-
+  wait "$pid" || true
+}
+
 # median <number..>
 median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 

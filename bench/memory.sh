@@ -16,24 +16,12 @@ measure() {
   sleep 2
   idle+=("$(rss)")
   # The first connections pay for tables and buffers that later ones share.
-  hold 50
+  hold h0.bench.localhost 50
   before=$(rss)
-  hold "$count" after_ready
+  hold h0.bench.localhost "$count"
+  after=$held_kib
   each+=("$(awk -v before="$before" -v after="$after" -v count="$count" 'BEGIN { printf "%.1f", (after - before) / count }')")
   stop_edge
-}
-
-# hold <count> [after_ready]: opens them, reads the memory while they are idle, closes them.
-hold() {
-  coproc client { exec "$python" "$root/bench/idle.py" "$port" h0.bench.localhost "$1"; }
-  # The names go with the coprocess, so they are copied first.
-  local in=${client[1]} out=${client[0]} pid=${client_PID:?} line
-  read -r line <&"$out"
-  [[ $line == ready ]]
-  sleep 1
-  [[ -z ${2:-} ]] || after=$(rss)
-  exec {in}>&-
-  wait "$pid" || true
 }
 
 for _ in $(seq "$runs"); do measure; done

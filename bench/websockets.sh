@@ -13,26 +13,14 @@ write_config
 start_backend
 write_backend_route ws
 
-# hold <count> [after_ready]: opens them, reads the memory while they are idle, closes them.
-hold() {
-  coproc client { exec "$python" "$root/bench/idle.py" "$port" ws.bench.localhost "$1" websocket; }
-  # The names go with the coprocess, so they are copied first.
-  local in=${client[1]} out=${client[0]} pid=${client_PID:?} line
-  read -r line <&"$out"
-  [[ $line == ready ]]
-  sleep 1
-  [[ -z ${2:-} ]] || after=$(rss)
-  exec {in}>&-
-  wait "$pid" || true
-}
-
 for _ in $(seq "$runs"); do
   start_edge
   # The first connections pay for tables and buffers that later ones share.
-  hold 50
+  hold ws.bench.localhost 50 websocket
   before=$(rss)
-  hold "$count" after_ready
-  each+=("$(awk -v before="$before" -v after="${after:?}" -v count="$count" 'BEGIN { printf "%.1f", (after - before) / count }')")
+  hold ws.bench.localhost "$count" websocket
+  after=$held_kib
+  each+=("$(awk -v before="$before" -v after="$after" -v count="$count" 'BEGIN { printf "%.1f", (after - before) / count }')")
   stop_edge
 done
 
