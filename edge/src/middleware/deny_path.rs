@@ -1,5 +1,6 @@
 //! Refuses paths below a prefix with 403, whoever asks and in whatever spelling: a path is refused if any of its possible
-//! readings (escapes decoded, dot segments removed, slashes merged, in any case) is below one of the prefixes. So it
+//! readings (escapes decoded, dot segments removed, slashes merged, in any case) is below one of the prefixes; one with
+//! `..` even if it only has the names of a prefix in their order, as readers differ in what `..` takes away. So it
 //! can stand on routes with `path_policy = "raw"` too. The path is judged where the step stands, and again as the server will
 //! see it, when other steps have changed it.
 //!
@@ -116,10 +117,15 @@ mod tests {
             "/metrics%00",
             "/metrics;x",
             "/a%2f..%2fmetrics",
+            "/minio//../admin/info",
+            "/a//../../minio/admin",
+            "/minio/;x/../admin",
+            "/minio/a%2fb//../../%61dmin",
+            "/minio/a%2fb//../%2e%2e/admin",
         ] {
             assert!(is_denied(&middleware, &get(path)), "{path}");
         }
-        for path in ["/", "/minio/administer", "/bucket/minio/admin2", "/metricsx", "/bucket/metrics"] {
+        for path in ["/", "/minio/administer", "/bucket/minio/admin2", "/metricsx", "/bucket/metrics", "/b//../minio"] {
             assert!(!is_denied(&middleware, &get(path)), "{path}");
         }
     }

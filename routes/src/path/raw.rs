@@ -48,6 +48,10 @@ const ROUNDS: usize = 3;
 /// Whether any reading of `path` is one of `prefixes` or below it on a segment border: escapes decoded up to three
 /// times, backslashes as slashes, parameters dropped or not, dot segments resolved or not, in any case. `prefixes` are
 /// in lower case without a slash at their end; an empty one is every path.
+///
+/// What a `..` takes away is nobody's to foresee: the empty segment before it (RFC 3986, the URLs of browsers and Node) or
+/// the name before that (POSIX, Go), and a name with `%2f` as one or as two. So a path with `..` is below a prefix too if it
+/// has the names of that prefix in their order, with whatever between them.
 pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
     let is_plain = |byte: u8| !matches!(byte, 0 | b'%' | b';' | b'\\');
     if path.starts_with('/') && path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.") {
@@ -67,7 +71,22 @@ pub fn any_reading_below(path: &str, prefixes: &[String]) -> bool {
             None => break,
         }
     }
-    false
+    may_climb_below(&text, prefixes)
+}
+
+/// Whether a `..` of this decoded path may leave one of `prefixes` in front.
+fn may_climb_below(text: &[u8], prefixes: &[String]) -> bool {
+    let segments: Vec<&[u8]> = text.split(|byte| matches!(byte, b'/' | b'\\')).collect();
+    // Some readers end a name at its parameters, some at a NUL.
+    let is = |segment: &[u8], name: &[u8]| {
+        segment.strip_prefix(name).is_some_and(|rest| matches!(rest, [] | [b';' | 0, ..]))
+    };
+    let in_order = |prefix: &String| {
+        let mut left = segments.iter();
+        let mut names = prefix.split('/').filter(|name| !name.is_empty());
+        names.all(|name| left.any(|segment| is(segment, name.as_bytes())))
+    };
+    segments.iter().any(|segment| is(segment, b"..")) && prefixes.iter().any(in_order)
 }
 
 fn one_round(text: &[u8], prefixes: &[String]) -> bool {
@@ -181,5 +200,44 @@ mod tests {
         }
         assert!(found > 100);
         assert!(any_reading_below("/anything", &[String::new()]));
+    }
+
+    /// RFC 3986 section 5.2.4 on decoded text or before decoding, with `\` as a slash or not: as Node, Java and browsers do.
+    fn strict_climb(text: &[u8], backslash: bool) -> Vec<u8> {
+        let mut segments: Vec<&[u8]> = Vec::new();
+        for segment in text.split(|byte| *byte == b'/' || (backslash && *byte == b'\\')).skip(1) {
+            match segment {
+                b"." | b"%2e" => {}
+                b".." | b"%2e%2e" => drop(segments.pop()),
+                other => segments.push(other),
+            }
+        }
+        segments.iter().flat_map(|segment| [b"/".as_slice(), segment]).flatten().copied().collect()
+    }
+
+    #[test]
+    fn a_climb_over_empty_segments_finds_no_way_around() {
+        let mut chance = Chance(9);
+        let parts = ["/", "//", "/..", "/%2e%2e", "/admin", "/%61dmin", "/x", "%2f", "/..%2f", "\\", "/."];
+        let prefixes = ["/x/admin".to_owned()];
+        let mut found = 0;
+        for _ in 0..30_000 {
+            let path: String = (0..7).map(|_| chance.pick(&parts)).collect();
+            let path = format!("/{path}");
+            for backslash in [false, true] {
+                let once = decoded(path.as_bytes()).unwrap_or_else(|| path.clone().into_bytes());
+                let before = strict_climb(path.as_bytes(), backslash);
+                let before = decoded(&before).unwrap_or(before);
+                for reading in [strict_climb(&once, backslash), strict_climb(&before, backslash), before] {
+                    let merged = super::reading(&reading, false, false);
+                    if is_below(&merged, &prefixes) {
+                        found += 1;
+                        assert!(any_reading_below(&path, &prefixes), "{path}");
+                    }
+                }
+            }
+        }
+        assert!(found > 100);
+        assert!(!any_reading_below("/b/a/../x", &["/admin".to_owned()]));
     }
 }
