@@ -50,6 +50,25 @@ fn a_raw_wildcard_is_no_way_around_the_rules_of_a_name_below_it() {
     }
 }
 
+#[test]
+fn a_raw_name_whose_route_does_not_take_a_request_is_no_way_around_the_rules_of_its_wildcard() {
+    let backend = Backend::echo();
+    let url = backend.url();
+    for condition in ["method = \"PUT\"\nentrypoint = [\"http\"]", "entrypoint = [\"https\"]"] {
+        let route = |rest: &str| format!("[[route]]\n{rest}\n");
+        let routes = [
+            route(&format!("host = \"a.x.test\"\npath_policy = \"raw\"\n{condition}\nupstream = \"{url}\"")),
+            route("host = \"*.x.test\"\npath = \"/admin/\"\nentrypoint = [\"http\"]\nrespond = { status = 403 }"),
+            route(&format!("host = \"*.x.test\"\nentrypoint = [\"http\"]\nupstream = \"{url}\"")),
+        ];
+        let edge = TestEdge::with_routes(&[("app.toml", &routes.concat())]);
+        assert_eq!(ask(&edge, "a.x.test", "/admin/s").0, 403);
+        for target in ["/x/..%2fadmin/s", "/admin%2fs", "/x/../admin/s"] {
+            assert_eq!(ask(&edge, "a.x.test", target).0, 400, "{target} with {condition}");
+        }
+    }
+}
+
 /// Asks for exactly this target: the status and the first line that the server saw.
 fn ask(edge: &TestEdge, host: &str, target: &str) -> (u16, String) {
     let mut wire = Wire::http(edge);

@@ -222,9 +222,13 @@ impl Table {
 
     /// The buckets of a host, nearest first.
     fn buckets(&self, host: &str) -> impl Iterator<Item = &Bucket> {
-        let exact = self.exact.get(host);
+        self.chain(host).into_iter().flatten()
+    }
+
+    /// The bucket of the host itself, that of its wildcard and that of routes without hosts.
+    fn chain(&self, host: &str) -> [Option<&Bucket>; 3] {
         let wildcard = parent(host).and_then(|parent| self.wildcard.get(parent));
-        exact.into_iter().chain(wildcard).chain([&self.any])
+        [self.exact.get(host), wildcard, Some(&self.any)]
     }
 
     /// All who may answer for a host, in the order of the files.
@@ -256,13 +260,22 @@ impl Table {
         self.certificates.iter().map(|(host, issuer)| (host, *issuer))
     }
 
-    /// Whether anything about a host's answers depends on the path and the host is not raw: then a path that readers
-    /// may take for two is to be refused.
-    pub fn path_matters(&self, host: &str) -> bool {
-        self.policy(host) == PathPolicy::Strict && self.buckets(host).any(|bucket| bucket.by_path)
+    /// Whether a path that readers may take for two is to be refused on this host, where one reading leads to `route`.
+    ///
+    /// On a host that is not raw if any of its routes depends on the path. On a raw one if that holds for the routes of a
+    /// pattern that was asked on the way to `route`: another reading could have led to one of them. Those behind it are
+    /// met by no reading.
+    pub fn path_matters(&self, host: &str, route: &Route) -> bool {
+        let hosts = &route.rule.hosts;
+        let asked = match self.policy(host) {
+            PathPolicy::Raw if hosts.iter().any(|known| matches!(known, Host::Exact(name) if &**name == host)) => 1,
+            PathPolicy::Raw if !hosts.is_empty() => 2,
+            PathPolicy::Raw | PathPolicy::Strict => 3,
+        };
+        self.chain(host).into_iter().take(asked).flatten().any(|bucket| bucket.by_path)
     }
 
-    /// How the nearest routes of a host want paths to be read. Raw only where nothing on that host depends on the path.
+    /// How the nearest routes of a host want paths to be read. Raw only where none of these depends on the path.
     pub fn policy(&self, host: &str) -> PathPolicy {
         match self.buckets(host).next() {
             Some(bucket) if bucket.raw && !bucket.by_path => PathPolicy::Raw,

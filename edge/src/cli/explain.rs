@@ -11,7 +11,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use routes::explain::{Candidate, Explanation, explain};
 use routes::path::Canonical;
 use routes::preset::Applied;
-use routes::route::PathPolicy;
 use routes::rule::Request;
 use routes::table::Table;
 use routes::target::is_token;
@@ -144,8 +143,7 @@ impl Answer {
             client: args.from,
         };
         let route = table.find(&request).route();
-        let is_strict = route.is_some_and(|route| route.path_policy == PathPolicy::Strict);
-        let matters = is_strict && !path.ambiguities.is_empty() && table.path_matters(&url.host);
+        let matters = !path.ambiguities.is_empty() && route.is_some_and(|route| table.path_matters(&url.host, route));
         let refused = matters.then(|| format!("answered with 400: the path has {}", path.ambiguities));
         Ok(Self {
             method: args.method.clone(),

@@ -100,8 +100,8 @@ fn find(snapshot: &Snapshot, session: &Session, cx: &Cx) -> Result<Arc<Site>, De
     if !covered {
         return Err(Denial::new(Refusal::Misdirected));
     }
-    // Of the host, not of the route: a raw wildcard must be no way around the rules of a name below it.
-    if !canonical.ambiguities.is_empty() && table.path_matters(&asked.host) {
+    // Of the hosts on the way, not of the route: a raw wildcard must be no way around the rules of a name below it.
+    if !canonical.ambiguities.is_empty() && table.path_matters(&asked.host, route) {
         let detail =
             format!("The path has {}. A route may allow that with path_policy = \"raw\".", canonical.ambiguities);
         return Err(Denial::new(Refusal::AmbiguousPath).detail(detail));
