@@ -168,3 +168,23 @@ fn an_absolute_target_and_the_asterisk_are_read() {
     wire.send("GET http://ruled.test/a/..;/b HTTP/1.1\r\nHost: ruled.test\r\n\r\n");
     assert_eq!(wire.answer().status, 400, "the path is looked at in absolute form too");
 }
+
+/// RFC 9112 section 3.2.1: to the server of a host, a request is in origin form.
+#[test]
+fn a_server_gets_an_absolute_target_in_origin_form() {
+    let backend = Backend::echo();
+    let edge = edge(&backend);
+    let mut wire = Wire::http(&edge);
+    for (method, target, line) in [
+        ("GET", "http://whole.test/a//b%2Fc?d=http://e", "GET /a//b%2Fc?d=http://e HTTP/1.1"),
+        ("GET", "http://whole.test", "GET / HTTP/1.1"),
+        ("GET", "HTTP://whole.test?x", "GET /?x HTTP/1.1"),
+        ("OPTIONS", "http://whole.test", "OPTIONS * HTTP/1.1"),
+        ("GET", "/plain?x", "GET /plain?x HTTP/1.1"),
+    ] {
+        wire.send(format!("{method} {target} HTTP/1.1\r\nHost: whole.test\r\n\r\n"));
+        let reply = wire.answer();
+        assert_eq!(reply.text().lines().next(), Some(line), "{target}");
+    }
+    assert_eq!(ask(&edge, "ruled.test", "http://ruled.test/admin/x"), (403, "closed".to_owned()));
+}

@@ -26,6 +26,14 @@ pub struct Asked {
     pub query: Option<String>,
 }
 
+impl Asked {
+    /// The target in origin form: path and query as the client wrote them.
+    pub fn target(&self) -> String {
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{query}", self.path)
+    }
+}
+
 /// Largest head on HTTP/2, where fields are counted as decoded.
 pub struct HeadBounds {
     /// Fields, cookie crumbs counted.
@@ -75,7 +83,12 @@ pub fn read(head: &RequestHeader, bounds: &HeadBounds) -> Result<Asked, Refusal>
 fn target(head: &RequestHeader) -> Option<&str> {
     let raw = std::str::from_utf8(head.raw_path()).ok()?;
     let origin = match raw.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
+        Some((scheme, rest)) if !scheme.contains('/') => match rest.find(['/', '?']) {
+            Some(at) => &rest[at..],
+            // RFC 9112 section 3.2.4.
+            None if head.method == Method::OPTIONS => "*",
+            None => "/",
+        },
         _ => raw,
     };
     let form = origin.starts_with(['/', '?']) || (origin == "*" && head.method == Method::OPTIONS);
@@ -123,6 +136,17 @@ mod tests {
     fn an_absolute_target_is_read_without_its_authority() {
         let asked = read(&head("GET", "http://app.example/x?y", &[("Host", "app.example")]), &BOUNDS).expect("fine");
         assert_eq!((asked.path.as_str(), asked.query.as_deref()), ("/x", Some("y")));
+        for (method, target, origin) in [
+            ("GET", "http://a/x//y?z=http://b", "/x//y?z=http://b"),
+            ("GET", "http://a", "/"),
+            ("GET", "http://a?x", "/?x"),
+            ("GET", "http://a/?", "/?"),
+            ("OPTIONS", "http://a", "*"),
+            ("OPTIONS", "http://a/", "/"),
+        ] {
+            let asked = read(&head(method, target, &[("Host", "a")]), &BOUNDS).expect("fine");
+            assert_eq!(asked.target(), origin, "{method} {target}");
+        }
     }
 
     #[test]

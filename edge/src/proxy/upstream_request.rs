@@ -120,6 +120,10 @@ pub(super) fn head(head: &mut RequestHeader, cx: &Cx) -> pingora::Result<()> {
         port: cx.asked.port.unwrap_or(default_port),
         names_client: cx.site.as_ref().is_none_or(|site| site.route.client_headers == ClientHeaders::Send),
     };
+    // RFC 9112 section 3.2.1: the absolute form is for proxies, and a server may take it for a path.
+    if head.uri.authority().is_none() && !head.raw_path().starts_with(b"/") {
+        head.set_raw_path(cx.asked.target().as_bytes())?;
+    }
     forwarded::rewrite(head, &origin)?;
     head.insert_header("X-Request-Id", cx.id.as_str())?;
     match cx.site.as_ref().map(|site| &site.route.host_header) {
