@@ -9,7 +9,8 @@ mod support {
     pub(crate) mod process;
 }
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
@@ -219,6 +220,32 @@ fn a_server_that_fails_requests_is_left_alone_and_comes_back() {
     broken.store(false, Ordering::SeqCst);
     eventually("it is asked again", || get(&edge, &[]).text() == "mended");
     eventually("it has its whole share", || state(&edge, &bad.url()) == "up");
+}
+
+#[test]
+fn a_post_that_meets_a_kept_connection_that_is_gone_is_no_failure_of_the_server() {
+    let once = || {
+        Backend::serve((Ipv4Addr::LOCALHOST, 0).into(), |mut stream, _| {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\nx") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_err() {
+                    return;
+                }
+                request.push(byte[0]);
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"));
+            // It goes with the next request.
+            drop(stream.read(&mut [0; 4096]));
+        })
+    };
+    let (one, two) = (once(), once());
+    let eject = "eject = { after = 1, time = \"1h\", max = \"1h\" }";
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]\n{eject}", one.url(), two.url()));
+    let gone = (0..20).filter(|_| get(&edge, &["-d", "x"]).status == 502).count();
+    assert!(gone > 2, "{gone} of 20");
+    assert_eq!(edge.metric_sum("edge_upstream_ejections_total", &[]), 0.0, "{}", edge.metrics());
+    assert_eq!(edge.metric_sum("edge_upstream_requests_total", &["result=\"broken\""]), gone as f64);
 }
 
 #[test]

@@ -228,6 +228,11 @@ pub(super) fn unavailable(session: &Session, head: &ResponseHeader, cx: &mut Cx)
     Err(error)
 }
 
+/// Whether the connection ended, rather than that somebody said something wrong on it.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
+}
+
 /// A connection broke. One that was kept open turned out to be closed: the same again, if nothing can have been done
 /// twice. A new one: another server, if the route wants that too.
 pub(super) fn broken(session: &Session, cx: &mut Cx, mut error: Box<Error>, reused: bool) -> Box<Error> {
@@ -250,6 +255,13 @@ pub(super) fn broken(session: &Session, cx: &mut Cx, mut error: Box<Error>, reus
     }
     let is_broken = *error.esource() == ErrorSource::Upstream && failure::outcome(&error, None) == Outcome::Broken;
     let no_fault = cx.conn.as_ref().is_none_or(|conn| conn.control.fault().is_none());
+    if is_broken && no_fault && !harmless && reused && is_gone(&error) {
+        // Nobody knows whether it was read, so it is not sent again; but a connection that ended idle is no failure.
+        if let Some((pick, _)) = cx.pick.take() {
+            pick.stale();
+        }
+        return error;
+    }
     if is_broken
         && no_fault
         && is_repeatable(session, cx)
