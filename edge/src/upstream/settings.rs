@@ -222,8 +222,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(60),
             idle: Duration::from_secs(300),
-            // Node.js closes after 5 s, the shortest of the usual backends. A request on a
-            // connection that closes at that moment cannot always be sent again.
+            // Node.js and uvicorn close after 5 s. Gunicorn does so after 2 s: presets of what runs in it
+            // say less. A request on a connection that closes at that moment cannot always be sent again.
             pool_idle: Duration::from_secs(4),
         }
     }

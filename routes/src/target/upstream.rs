@@ -200,7 +200,8 @@ impl Default for Timeouts {
             connect: Some(Duration::from_secs(5)),
             first_byte: Some(Duration::from_secs(60)),
             idle: Some(Duration::from_secs(300)),
-            // Below the 5 s after which Node and uvicorn close: a connection must not be taken while it closes.
+            // Below the 5 s after which Node and uvicorn close: a connection must not be taken while it closes. Presets of
+            // what runs in gunicorn say less than its 2 s.
             pool_idle: Some(Duration::from_secs(4)),
         }
     }
