@@ -132,6 +132,23 @@ fn only_websocket_is_passed_on() {
 }
 
 #[test]
+fn an_upgrade_to_anything_else_is_no_way_around_the_time_that_a_server_may_be_silent() {
+    let backend = Backend::start(|exchange| {
+        exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n0123456789")?;
+        exchange.until_end()?;
+        Ok(Then::Close)
+    });
+    let timeouts = "timeouts = { first_byte = \"400ms\", idle = \"400ms\" }";
+    let route = format!("[[route]]\nhost = \"app.test\"\nentrypoint = [\"http\"]\n[route.upstream]\n{timeouts}\n");
+    let edge = TestEdge::with_routes(&[("app.toml", &format!("{route}servers = \"{}\"\n", backend.url()))]);
+    for other in ["x", "h2c"] {
+        let mut wire = Wire::http(&edge);
+        wire.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: {other}\r\n\r\n"));
+        assert!(wire.rest().ends_with(b"0123456789"), "{other}");
+    }
+}
+
+#[test]
 fn an_upgrade_is_no_way_around_the_rules() {
     let backend = Backend::websocket();
     let edge = edge(&backend, "path = \"/public\"\n");

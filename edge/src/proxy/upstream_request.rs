@@ -39,7 +39,7 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
         return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the route can be tried");
     };
     cx.sticky = pick.cookie(wish, cx.scheme == "https");
-    let upgrade = head.headers.contains_key(header::UPGRADE);
+    let upgrade = is_websocket(head);
     let mut peer = if upgrade { pick.peer_for_upgrade() } else { pick.peer() };
     if let Some(conn) = cx.conn.as_ref().filter(|_| !session.is_http2()) {
         conn.control.await_answer(timeouts.first_byte);
@@ -68,6 +68,12 @@ pub(super) async fn peer(session: &Session, cx: &mut Cx) -> pingora::Result<Box<
     cx.attempts += 1;
     cx.pick = Some((pick, now));
     Ok(peer)
+}
+
+/// Whether the request asks for a WebSocket. Any other upgrade is not passed on, and has no other limits than a request.
+fn is_websocket(head: &RequestHeader) -> bool {
+    let upgrade = head.headers.get(header::UPGRADE);
+    head.version == Version::HTTP_11 && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether the body is sure to be sent in no time.
@@ -198,11 +204,7 @@ fn is_repeatable(session: &Session, cx: &Cx) -> bool {
 /// Refuses a 101 that nobody asked for: behind it, bytes would flow that neither side has agreed on, and the engine lets it
 /// pass. Only WebSocket upgrades are passed on to servers.
 pub(super) fn asked_for(session: &Session, head: &ResponseHeader) -> pingora::Result<()> {
-    let request = session.req_header();
-    let upgrade = request.headers.get(header::UPGRADE);
-    let asked = request.version == Version::HTTP_11
-        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if head.status != StatusCode::SWITCHING_PROTOCOLS || asked {
+    if head.status != StatusCode::SWITCHING_PROTOCOLS || is_websocket(session.req_header()) {
         return Ok(());
     }
     Err(Error::explain(ErrorType::InvalidHTTPHeader, "the server switched to a protocol that was not asked for")
