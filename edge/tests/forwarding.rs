@@ -59,6 +59,12 @@ const LOGINS: &[&str] = &[
     "SSL_CLIENT_VERIFY: evil",
     "X-Forwarded-Client-Cert: evil",
     "X-Original-URL: /evil",
+    "X-Forwarded-User: evil",
+    "x.webauth.user: evil",
+    "Remote.User: evil",
+    "X-Auth-User: evil",
+    "Cf-Access-Authenticated-User-Email: evil",
+    "Tailscale-User-Login: evil",
 ];
 
 fn headers<'a>(fields: &[&'a str]) -> Vec<&'a str> {

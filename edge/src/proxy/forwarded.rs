@@ -15,6 +15,9 @@ const FROM_PROXIES: &[&str] = &[
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
+    // Proxies that ask whether a request may pass describe it by these.
+    "x-forwarded-method",
+    "x-forwarded-uri",
     "x-real-ip",
     "forwarded",
 ];
@@ -22,23 +25,8 @@ const FROM_PROXIES: &[&str] = &[
 /// Dropped from everybody: headers by which a backend takes a login, a mount point or a certificate for granted.
 const NEVER: &[&str] = &[
     "proxy",
-    "remote-user",
-    "remote-groups",
-    "remote-name",
-    "remote-email",
-    "x-remote-user",
-    "x-remote-group",
     "x-script-name",
     "x-scheme",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-    "x-forwarded-server",
-    "x-forwarded-user",
-    "x-forwarded-email",
-    "x-forwarded-groups",
-    "x-forwarded-preferred-username",
-    "x-forwarded-access-token",
-    "x-forwarded-client-cert",
     "x-original-url",
     "x-rewrite-url",
     "x-original-host",
@@ -46,14 +34,28 @@ const NEVER: &[&str] = &[
     "x-cluster-client-ip",
     "true-client-ip",
     "client-ip",
+    "x-auth-user",
     "x-user-email",
     "x-user-name",
     "front-end-https",
 ];
 
-/// Prefixes of headers that are dropped from everybody.
-const NEVER_PREFIXES: &[&str] =
-    &["x-webauth-", "x-auth-request-", "x-ssl-", "ssl-client-", "x-client-cert", "x-authentik-", "x-openwebui-user-"];
+/// Prefixes of headers that are dropped from everybody, where [`FROM_PROXIES`] says nothing else. They are those of proxies
+/// that log in, and nothing that a client sends begins so.
+const NEVER_PREFIXES: &[&str] = &[
+    "remote-",
+    "x-remote-",
+    "x-forwarded-",
+    "x-webauth-",
+    "x-auth-request-",
+    "x-ssl-",
+    "ssl-client-",
+    "x-client-cert",
+    "x-authentik-",
+    "x-openwebui-user-",
+    "cf-access-",
+    "tailscale-user-",
+];
 
 /// Names that a client may not nominate in `Connection`: to remove them would change what others believe of the request.
 const NOT_NOMINABLE: &[&str] =
@@ -88,7 +90,7 @@ pub fn nominates_protected(head: &RequestHeader) -> bool {
         .any(|name| {
             let mut space = [0; LONGEST];
             let name = spelling(name.as_str(), &mut space);
-            NOT_NOMINABLE.contains(&name) || FROM_PROXIES.contains(&name) || is_never(name)
+            NOT_NOMINABLE.contains(&name) || is_from_proxies(name) || is_never(name)
         })
 }
 
@@ -150,26 +152,33 @@ fn strip(head: &mut RequestHeader, trusted_peer: bool) {
 fn is_stripped(name: &str, trusted_peer: bool) -> bool {
     let mut space = [0; LONGEST];
     let plain = spelling(name, &mut space);
-    // Backends that turn headers into environment variables cannot tell `_` from `-`; a real proxy sends no `_`.
-    let disguised = name.contains('_');
-    is_never(plain) || (FROM_PROXIES.contains(&plain) && (!trusted_peer || disguised))
+    // A real proxy writes its own names.
+    let disguised = plain != name;
+    is_never(plain) || (is_from_proxies(plain) && (!trusted_peer || disguised))
+}
+
+fn is_from_proxies(name: &str) -> bool {
+    FROM_PROXIES.contains(&name)
 }
 
 fn is_never(name: &str) -> bool {
-    NEVER.contains(&name) || NEVER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let is_among = NEVER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    NEVER.contains(&name) || (is_among && !is_from_proxies(name))
 }
 
 /// Longer than any name in the lists; longer names are compared as they are, and match none.
 const LONGEST: usize = 48;
 
-/// `name` with `-` for `_`. Header names are in lower case already.
+/// `name` with `-` for all that is neither letter nor digit: backends that turn headers into environment variables make
+/// `_` of `-`, and some of every such character. Header names are in lower case already.
 fn spelling<'a>(name: &'a str, space: &'a mut [u8; LONGEST]) -> &'a str {
-    if !name.contains('_') {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if name.bytes().all(is_plain) {
         return name;
     }
     let count = name.len().min(LONGEST);
     for (to, from) in space.iter_mut().zip(name.bytes()) {
-        *to = if from == b'_' { b'-' } else { from };
+        *to = if is_plain(from) { from } else { b'-' };
     }
     std::str::from_utf8(&space[..count]).unwrap_or(name)
 }
@@ -259,6 +268,17 @@ mod tests {
             "X-SSL-Client-Verify",
             "X-Forwarded-Client-Cert",
             "X-Original-URL",
+            "X.Forwarded.User",
+            "x~forwarded!email",
+            "X-Forwarded-Whatever",
+            "Remote.User",
+            "Remote-Roles",
+            "X-Remote-Groups",
+            "X-Auth-User",
+            "X*Auth*User",
+            "Cf-Access-Authenticated-User-Email",
+            "Tailscale-User-Login",
+            "tailscale_user_name",
         ] {
             for trusted_peer in [false, true] {
                 let mut head = head(&[(name, "evil")]);
@@ -266,10 +286,22 @@ mod tests {
                 assert!(get(&head, name).is_empty(), "{name}");
             }
         }
-        let mut disguised = head(&[("X_Forwarded_For", "1.1.1.1"), ("x_api_key", "mine")]);
+        let mut disguised =
+            head(&[("X_Forwarded_For", "1.1.1.1"), ("X.Real.IP", "1.1.1.1"), ("x_api_key", "mine"), ("x.y", "mine")]);
         rewrite(&mut disguised, &Origin { trusted_peer: true, ..ORIGIN }).expect("valid");
-        assert!(get(&disguised, "x_forwarded_for").is_empty());
-        assert_eq!(get(&disguised, "x_api_key"), ["mine"]);
+        assert!(get(&disguised, "x_forwarded_for").is_empty() && get(&disguised, "x.real.ip").is_empty());
+        assert_eq!((get(&disguised, "x_api_key"), get(&disguised, "x.y")), (vec!["mine".into()], vec!["mine".into()]));
+    }
+
+    #[test]
+    fn what_a_proxy_asks_about_is_believed_of_a_trusted_one_alone() {
+        for (trusted_peer, passes) in [(false, false), (true, true)] {
+            for name in ["X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix"] {
+                let mut head = head(&[(name, "/a")]);
+                rewrite(&mut head, &Origin { trusted_peer, ..ORIGIN }).expect("valid");
+                assert_eq!(!get(&head, name).is_empty(), passes, "{name}");
+            }
+        }
     }
 
     #[test]
@@ -281,7 +313,9 @@ mod tests {
 
     #[test]
     fn connection_may_not_remove_what_others_believe() {
-        for token in ["Host", "authorization", "close, X-Forwarded-For", "x-real-ip", "X_Real_IP", "Cookie"] {
+        for token in
+            ["Host", "authorization", "close, X-Forwarded-For", "x-real-ip", "X_Real_IP", "x.real.ip", "Cookie"]
+        {
             assert!(nominates_protected(&head(&[("Connection", token)])), "{token}");
         }
         for token in ["close", "keep-alive, Upgrade", "x-private"] {
