@@ -4,30 +4,29 @@
 //! them, and prefers the others. It does not connect and does not retry.
 
 mod checked;
+mod pick;
 mod server;
 mod status;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
-use pingora::upstreams::peer::HttpPeer;
 use tokio_util::sync::CancellationToken;
 
-use super::address::Address;
 use super::balance::{Balance, Draw, Way};
 use super::dns::Dns;
 use super::health::Checks;
 use super::peer::Template;
 use super::settings::{Choice, Scheme, Settings};
 use super::tls::{BuildError, Profile, SystemRoots};
-use super::upgrade;
 use super::wish::{self, StickyKey, Wish, Wishes};
-use crate::telemetry::{Outcome, RouteMetrics, events};
+use crate::telemetry::{RouteMetrics, events};
 use server::{Known, Member};
 
+pub use pick::{Active, Pick, Tried};
 pub use server::LastError;
 pub use status::{AddressStatus, ServerState, ServerStatus};
 
@@ -260,133 +259,6 @@ fn members(settings: &Settings, means: &Means, route: &RouteMetrics) -> Result<V
         Ok(Member::new(server, template, &means.dns, route))
     };
     settings.servers.iter().map(member).collect()
-}
-
-/// The addresses that a request has tried.
-#[derive(Clone, Debug, Default)]
-pub struct Tried {
-    addresses: Vec<Address>,
-}
-
-impl Tried {
-    /// Notes an address.
-    pub fn add(&mut self, pick: &Pick) {
-        self.addresses.push(pick.address().clone());
-    }
-
-    /// How many were tried.
-    pub fn len(&self) -> usize {
-        self.addresses.len()
-    }
-
-    /// Whether none was.
-    pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty()
-    }
-
-    fn holds(&self, address: &Address) -> bool {
-        self.addresses.contains(address)
-    }
-}
-
-/// A server and one of its addresses, for one try of one request.
-#[derive(Clone)]
-pub struct Pick {
-    pool: Arc<Inner>,
-    server: usize,
-    known: Arc<Known>,
-}
-
-impl Pick {
-    /// What Pingora needs to connect.
-    pub fn peer(&self) -> Box<HttpPeer> {
-        Box::new(self.known.peer.clone())
-    }
-
-    /// As [`Pick::peer`], but never HTTP/2: an upgrade to WebSocket needs HTTP/1.1. A server that
-    /// is spoken to in HTTP/2 only stays so.
-    pub fn peer_for_upgrade(&self) -> Box<HttpPeer> {
-        let mut peer = self.peer();
-        upgrade::prepare(&mut peer);
-        peer
-    }
-
-    /// The server as written, for logs and labels.
-    pub fn server(&self) -> &str {
-        self.member().metrics.server()
-    }
-
-    /// The host that a server expects in `Host` if the route says so: with the port where that is
-    /// not the scheme's own.
-    pub fn authority(&self) -> &str {
-        &self.member().authority
-    }
-
-    /// Where it goes.
-    pub fn address(&self) -> &Address {
-        &self.known.address
-    }
-
-    /// Counts as a request under way on this server until the guard is dropped.
-    pub fn begin(&self) -> Active {
-        self.member().begin();
-        Active { pool: Arc::clone(&self.pool), server: self.server }
-    }
-
-    /// The `Set-Cookie` for the answer to a request that wished for `wish`, if the client is to learn its server.
-    pub fn cookie(&self, wish: Wish, secure: bool) -> Option<HeaderValue> {
-        self.pool.wishes.cookie(wish, self.server, secure)
-    }
-
-    /// How the try ended: counted, and remembered where it tells about the server.
-    /// `seconds` is the time to the head of the answer, if there was one.
-    pub fn done(&self, outcome: Outcome, seconds: Option<f64>, error: Option<&str>) {
-        let member = self.member();
-        member.metrics.tried(outcome, seconds);
-        member.count(outcome, error, SystemTime::now());
-        if let Some(reached) = outcome.reached() {
-            self.known.mark(reached, self.pool.millis());
-            if self.pool.settings.health.is_none() {
-                member.metrics.set_up(reached);
-            }
-        }
-        if let Some(well) = outcome.well() {
-            self.pool.judge(self.server, well, error.unwrap_or(outcome.label()));
-        }
-    }
-
-    /// A connection that was kept open turned out to be closed: counted as a try, but no fault of the server.
-    pub fn stale(&self) {
-        self.member().metrics.tried(Outcome::Broken, None);
-    }
-
-    fn member(&self) -> &Member {
-        &self.pool.members[self.server]
-    }
-}
-
-/// A request under way; counted down by drop.
-pub struct Active {
-    pool: Arc<Inner>,
-    server: usize,
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.pool.members[self.server].end();
-    }
-}
-
-impl std::fmt::Debug for Active {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Active").field("server", &self.server).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Pick {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} at {}", self.server(), self.address())
-    }
 }
 
 #[cfg(test)]

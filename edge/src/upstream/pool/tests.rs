@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::tasks::Tasks;
-use crate::telemetry::{BuildInfo, Metrics};
+use crate::telemetry::{BuildInfo, Metrics, Outcome};
 use crate::upstream::dns::NameServers;
 use crate::upstream::dns::tests::{DnsServer, eventually};
 use crate::upstream::settings::{Eject, Place, Server};
