@@ -39,8 +39,8 @@ use crate::middleware::{self, BodyFault, Denial};
 use crate::proxy::cx::Cx;
 use crate::proxy::routed::Routed;
 use crate::snapshot::Live;
+use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::{Metrics, Outcome};
 
 /// How long the rest of a request body is read and thrown away before a connection is used again.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -179,7 +179,7 @@ impl ProxyHttp for Edge {
             watch.settle();
         }
         if let Some((pick, began)) = cx.pick.take() {
-            pick.done(Outcome::Answered, Some(began.elapsed().as_secs_f64()), None);
+            pick.began_answer(began.elapsed().as_secs_f64());
             cx.server = Some(pick);
         }
         Ok(())
@@ -293,7 +293,8 @@ impl ProxyHttp for Edge {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, cx: &mut Cx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, cx: &mut Cx) {
+        upstream_request::judge(cx, error);
         self.log(session, cx);
     }
 }

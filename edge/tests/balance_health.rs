@@ -223,6 +223,17 @@ fn a_server_that_fails_requests_is_left_alone_and_comes_back() {
 }
 
 #[test]
+fn answers_that_break_off_in_the_middle_are_failures_too() {
+    let (bad, good) = (Backend::dies_mid_body(), Backend::hello("good"));
+    let eject = "eject = { after = 3, time = \"1h\", max = \"1h\" }";
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]\n{eject}", bad.url(), good.url()));
+    let cut = (0..20).filter(|_| get(&edge, &[]).exit != 0).count();
+    assert!((3..=4).contains(&cut), "{cut} of 20");
+    assert_eq!(state(&edge, &bad.url()), "ejected");
+    assert_eq!(state(&edge, &good.url()), "up");
+}
+
+#[test]
 fn a_post_that_meets_a_kept_connection_that_is_gone_is_no_failure_of_the_server() {
     let once = || {
         Backend::serve((Ipv4Addr::LOCALHOST, 0).into(), |mut stream, _| {

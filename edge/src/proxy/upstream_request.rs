@@ -230,6 +230,16 @@ pub(super) fn unavailable(session: &Session, head: &ResponseHeader, cx: &mut Cx)
     Err(error)
 }
 
+/// Tells the server's pool how an answer ended that had begun. What a client, a limit of ours or the end of a tunnel cuts is
+/// not held against the server, and neither is silence: a stream may have nothing to say.
+pub(super) fn judge(cx: &Cx, error: Option<&Error>) {
+    let Some(pick) = &cx.server else { return };
+    let ours = cx.conn.as_ref().is_some_and(|conn| conn.control.is_tunnel() || conn.control.fault().is_some());
+    let broken = |error: &&Error| !ours && failure::outcome(error, None) == Outcome::Broken;
+    let why = error.filter(broken).map(ToString::to_string);
+    pick.ended(why.as_deref());
+}
+
 /// Whether the connection ended, rather than that somebody said something wrong on it.
 fn is_gone(error: &Error) -> bool {
     matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)

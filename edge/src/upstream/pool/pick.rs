@@ -92,6 +92,26 @@ impl Pick {
     /// How the try ended: counted, and remembered where it tells about the server.
     /// `seconds` is the time to the head of the answer, if there was one.
     pub fn done(&self, outcome: Outcome, seconds: Option<f64>, error: Option<&str>) {
+        self.note(outcome, seconds, error);
+        if let Some(well) = outcome.well() {
+            self.pool.judge(self.server, well, error.unwrap_or(outcome.label()));
+        }
+    }
+
+    /// The head of the answer came after `seconds`. Whether the server did its work is known when [`Self::ended`] tells.
+    pub fn began_answer(&self, seconds: f64) {
+        self.note(Outcome::Answered, Some(seconds), None);
+    }
+
+    /// An answer that had begun is at its end, or `broke_off` says why the server did not get there.
+    pub fn ended(&self, broke_off: Option<&str>) {
+        if let Some(error) = broke_off {
+            self.member().failed(error.to_owned(), SystemTime::now());
+        }
+        self.pool.judge(self.server, broke_off.is_none(), broke_off.unwrap_or_default());
+    }
+
+    fn note(&self, outcome: Outcome, seconds: Option<f64>, error: Option<&str>) {
         let member = self.member();
         member.metrics.tried(outcome, seconds);
         member.count(outcome, error, SystemTime::now());
@@ -100,9 +120,6 @@ impl Pick {
             if self.pool.settings.health.is_none() {
                 member.metrics.set_up(reached);
             }
-        }
-        if let Some(well) = outcome.well() {
-            self.pool.judge(self.server, well, error.unwrap_or(outcome.label()));
         }
     }
 
