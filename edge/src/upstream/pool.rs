@@ -217,10 +217,15 @@ impl Inner {
 
     fn learn(&self, before: &Self) {
         let checked = self.settings.health.is_some() && self.settings.health == before.settings.health;
+        let no_more = self.settings.health.is_none() && before.settings.health.is_some();
         for member in &self.members {
             let same = |other: &&Member| other.metrics.server() == member.metrics.server();
             if let Some(earlier) = before.members.iter().find(same) {
                 member.learn(earlier, checked);
+                if no_more {
+                    // What checks said last would stand until a request is answered.
+                    member.metrics.set_up(true);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{BuildInfo, Metrics, Outcome};
 use crate::upstream::dns::NameServers;
 use crate::upstream::dns::tests::{DnsServer, eventually};
-use crate::upstream::settings::{Eject, Place, Server};
+use crate::upstream::settings::{Eject, Health, Place, Probe, Server};
 
 struct Rig {
     means: Means,
@@ -292,4 +292,21 @@ async fn a_new_pool_goes_on_with_what_the_one_before_knows_of_its_servers() {
     .expect("good settings");
     let states: Vec<ServerState> = after.status().into_iter().map(|server| server.state).collect();
     assert!(matches!(states[..], [ServerState::Up, ServerState::Ejected(_), ServerState::Up]), "{states:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_checks_found_down_counts_as_up_when_nobody_checks_it_any_more() {
+    let rig = rig();
+    let probe = Probe::Connect;
+    let (every, timeout) = (Duration::from_secs(3600), Duration::from_secs(1));
+    let health = Some(Health { probe, every, timeout, up_after: 1, down_after: 1 });
+    let settings = Settings { servers: servers(&["10.0.0.1"]), ..Settings::default() };
+    let before = rig.with(Settings { health, ..settings.clone() }).expect("good settings");
+    before.inner.members[0].metrics.set_up(false);
+    let after = Pool::build(settings, &rig.means, &rig.metrics.route("blog"), Some(&before)).expect("good settings");
+    before.retire();
+    let page = rig.metrics.render();
+    let line = "edge_upstream_up{route=\"blog\",upstream=\"http://10.0.0.1:80\"} 1";
+    assert!(page.contains(line), "{page}");
+    assert_eq!(after.status()[0].state, ServerState::Up);
 }
