@@ -27,9 +27,9 @@ impl Stage {
     #[track_caller]
     fn new(realm: impl FnOnce(&str) -> String, rest: &str) -> Self {
         let (issuer, port) = (TokenIssuer::start(), free_port());
-        // The preset takes the whole name; here the tokens come from another server of the same name.
+        // The tokens come from another server of the same name.
         let routes = format!(
-            "[[route]]\nname = \"registry\"\nhost = \"localhost\"\npreset = \"registry\"\npath_policy = \"strict\"\n\
+            "[[route]]\nname = \"registry\"\nhost = \"localhost\"\npreset = \"registry\"\n\
              upstream = \"http://127.0.0.1:{port}\"\n{rest}\n\
              [[route]]\nname = \"tokens\"\nhost = \"localhost\"\npath = \"=/v2/token\"\nupstream = \"{}\"\n",
             issuer.url
