@@ -44,11 +44,12 @@ const TABLE: Shape = Shape::Table(&[
 ]);
 const WEIGHT_DOC: &str = "Its share among the servers. With `0` it gets no request by turn, only those whose cookie \
     stands for it (`sticky`): to take a server out gently.";
+const IDLE_DOC: &str = "Between two bytes of the answer. A WebSocket may be silent for an hour, whatever is said here.";
 const TIMEOUTS: Shape = Shape::Table(&[
     Key::new("connect", Shape::Duration, "To a connection, TLS included.").default("\"5s\""),
     Key::new("first_byte", Shape::Duration, "From the end of the request to the answer's first byte.")
         .default("\"60s\""),
-    Key::new("idle", Shape::Duration, "Between two bytes of the answer.").default("\"300s\""),
+    Key::new("idle", Shape::Duration, IDLE_DOC).default("\"300s\""),
     Key::new("pool_idle", Shape::Duration, "How long an unused connection is kept; below the server's own keep-alive.")
         .default("\"4s\""),
 ]);
