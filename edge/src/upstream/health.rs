@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::server::configuration::ServerConf;
@@ -68,15 +69,24 @@ impl Checks {
         // All servers of a load would be asked in the same moment.
         tokio::time::sleep(health.every.min(SPREAD).mul_f64(chance())).await;
         while let Some((own_host, places)) = patient.places() {
-            for (address, peer) in places {
-                let Ok(_of_pool) = self.of_pool.acquire().await else { return };
-                let Ok(_place) = self.at_once.acquire().await else { return };
-                let asked = probe::ask(&self.connector, (&address, &peer), &own_host, &health.probe, health.timeout);
-                let answer = asked.await.map_err(|why| why.to_string());
-                patient.answered(&address, answer);
-            }
+            // Side by side: an address that keeps its check waiting delays no other one.
+            join_all(places.iter().map(|place| self.ask(health, patient, &own_host, place))).await;
             tokio::time::sleep(jittered(health.every, chance())).await;
         }
+    }
+
+    async fn ask(
+        &self,
+        health: &Health,
+        patient: &impl Patient,
+        own_host: &str,
+        (address, peer): &(Address, HttpPeer),
+    ) {
+        let Ok(_of_pool) = self.of_pool.acquire().await else { return };
+        let Ok(_place) = self.at_once.acquire().await else { return };
+        let asked = probe::ask(&self.connector, (address, peer), own_host, &health.probe, health.timeout);
+        let answer = asked.await.map_err(|why| why.to_string());
+        patient.answered(address, answer);
     }
 }
 
@@ -110,7 +120,55 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use tokio::runtime::Handle;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
     use super::*;
+    use crate::upstream::settings::Probe;
+
+    /// A server of several addresses that tells which have answered.
+    struct Ward {
+        places: Vec<SocketAddr>,
+        answered: UnboundedSender<Address>,
+    }
+
+    impl Patient for Ward {
+        fn places(&self) -> Option<(String, Vec<(Address, HttpPeer)>)> {
+            let place = |place: &SocketAddr| ((*place).into(), HttpPeer::new(place, false, String::new()));
+            Some(("ward.test".to_owned(), self.places.iter().map(place).collect()))
+        }
+
+        fn answered(&self, address: &Address, _: Result<(), String>) {
+            drop(self.answered.send(address.clone()));
+        }
+
+        fn unwatched(&self) {}
+    }
+
+    #[tokio::test]
+    async fn an_address_that_keeps_its_check_waiting_delays_no_other_one() {
+        let listeners: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let places: Vec<SocketAddr> = listeners.iter().map(|it| it.local_addr().expect("bound")).collect();
+        let well = listeners[3].try_clone().expect("a descriptor");
+        std::thread::spawn(move || {
+            let (mut stream, _) = well.accept().expect("a check");
+            let count = stream.read(&mut [0; 4096]).expect("a request");
+            assert!(count > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("it listens");
+        });
+        let probe = Probe::Get { path: "/".to_owned(), host: None, status: vec![(200, 399)] };
+        let (every, timeout) = (Duration::from_millis(10), Duration::from_secs(3600));
+        let health = Health { probe, every, timeout, up_after: 1, down_after: 1 };
+        let (answered, mut heard) = unbounded_channel();
+        let checks = Checks::new(&ServerConf::default(), Tasks::new(Handle::current()));
+        let last = places[3];
+        checks.start("ward".to_owned(), health, Ward { places, answered }, CancellationToken::new());
+        assert_eq!(heard.recv().await, Some(last.into()));
+        drop(listeners);
+    }
 
     #[test]
     fn checks_are_spread_by_a_tenth() {
