@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod asked;
 mod client;
+mod cut;
 pub mod cx;
 mod failure;
 mod files;
@@ -36,7 +37,7 @@ use pingora::{Error, ErrorType};
 
 use crate::conn::pingora_io::RequestLink;
 use crate::middleware::{self, BodyFault, Denial};
-use crate::proxy::cx::Cx;
+use crate::proxy::cx::{Cx, Unfinished};
 use crate::proxy::routed::Routed;
 use crate::snapshot::Live;
 use crate::telemetry::Metrics;
@@ -294,6 +295,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, cx: &mut Cx) {
+        cx.unfinished = None;
         upstream_request::judge(cx, error);
         self.log(session, cx);
     }
@@ -312,6 +314,11 @@ impl Edge {
         if let Some(RequestLink { conn, body }) = link {
             conn.control.set_busy();
             (cx.conn, cx.body) = (Some(Arc::clone(conn)), body.clone());
+            cx.unfinished = body.as_ref().map(|_| Unfinished {
+                metrics: self.metrics.clone(),
+                access_log: self.access_log.clone(),
+                tell: cut::tell,
+            });
         }
         session.set_keepalive(cx.keepalive());
         session.set_read_timeout(None); // the stream has its own, finer limits

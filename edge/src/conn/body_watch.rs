@@ -2,7 +2,8 @@
 //!
 //! The request logic reports, a watcher beside the request looks from time to time.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::control::StreamFault;
@@ -16,6 +17,8 @@ pub struct BodyWatch {
     /// Milliseconds that the answer may take to begin behind the body.
     answer_within: AtomicU64,
     min_rate: MinRate,
+    cut_by: OnceLock<StreamFault>,
+    told: AtomicBool,
 }
 
 /// Whose turn it is: nobody's that is watched, the client's to send, the server's to begin its answer.
@@ -59,6 +62,23 @@ impl BodyWatch {
     /// The answer began: from here on silence is no stall (a gRPC stream may be quiet for hours).
     pub fn settle(&self) {
         self.turn.store(NOBODY, Relaxed);
+    }
+
+    /// The request is dropped where it stands, for this.
+    pub fn cut(&self, fault: StreamFault) {
+        let _ = self.cut_by.set(fault);
+    }
+
+    /// Why the request is dropped where it stands, if it is. Whoever asks tells of it.
+    pub fn to_tell(&self) -> Option<StreamFault> {
+        let fault = self.cut_by.get().copied()?;
+        self.told.store(true, Relaxed);
+        Some(fault)
+    }
+
+    /// Whether somebody told why.
+    pub fn is_told(&self) -> bool {
+        self.told.load(Relaxed)
     }
 
     /// Waits until client or server misses a limit; never returns while they keep up. `backlog` tells whether the client

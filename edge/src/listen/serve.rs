@@ -202,11 +202,16 @@ impl Serving<'_> {
         let (refuse, conn) = (Arc::clone(self.refuse), Arc::clone(self.conn));
         async move {
             let serving = engine.serve(ServerSession::new_http2(*session), &stop);
+            let watching = async {
+                let fault = body.stalled(&limits, || conn.control.has_backlog()).await;
+                body.cut(fault);
+                fault
+            };
             tokio::select! {
                 biased;
                 _ = serving => {}
-                // Dropping the session resets the stream.
-                fault = body.stalled(&limits, || conn.control.has_backlog()) => refuse.note(&conn, fault),
+                // Dropping the session resets the stream. A request that knows its route tells of itself meanwhile.
+                fault = watching => if !body.is_told() { refuse.note(&conn, fault) },
             }
         }
     }

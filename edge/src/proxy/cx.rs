@@ -9,10 +9,12 @@ use http::HeaderValue;
 
 use super::asked::Asked;
 use crate::conn::body_watch::BodyWatch;
+use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
 use crate::middleware::Done;
 use crate::snapshot::{Site, Snapshot};
-use crate::telemetry::{InFlight, Refusal, RouteMetrics};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::{InFlight, Metrics, Refusal, RouteMetrics};
 use crate::upstream::{Active, Address, Pick, Tried};
 
 /// Between two requests of an HTTP/1 connection.
@@ -74,6 +76,27 @@ pub struct Cx {
     pub request_bytes: u64,
     /// Body bytes of the server's answer.
     pub response_bytes: u64,
+    /// Tells of the request if it is dropped where it stands; none once its end was told.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// What tells of a request that is dropped where it stands.
+pub struct Unfinished {
+    /// Counts.
+    pub metrics: Metrics,
+    /// Writes its line.
+    pub access_log: AccessLog,
+    /// Tells.
+    pub tell: fn(&mut Cx, &Metrics, &AccessLog, StreamFault),
+}
+
+impl Drop for Cx {
+    fn drop(&mut self) {
+        let Some(Unfinished { metrics, access_log, tell }) = self.unfinished.take() else { return };
+        if let Some(fault) = self.body.as_ref().and_then(|watch| watch.to_tell()) {
+            tell(self, &metrics, &access_log, fault);
+        }
+    }
 }
 
 impl Cx {
@@ -107,6 +130,7 @@ impl Cx {
             answered: None,
             request_bytes: 0,
             response_bytes: 0,
+            unfinished: None,
         }
     }
 
