@@ -55,6 +55,22 @@ fn a_stripped_prefix_leaves_the_rest_of_the_target_untouched() {
 }
 
 #[test]
+fn nothing_leads_out_of_an_added_prefix() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"add-prefix\", prefix = \"/repository/pypi\" }]");
+    for protocol in PROTOCOLS {
+        let answer = get(&edge, protocol, "/@team%2fapp//x", &[]);
+        assert!(answer.text().starts_with("GET /repository/pypi/@team%2fapp//x HTTP/1.1\r\n"), "{}", answer.text());
+        let heard = backend.requests();
+        for path in ["/../npm-private/x", "/..%2fnpm-private/x", "/a/%2e%2e/%2e%2e/npm-private/x", "/..;/npm-private"] {
+            let answer = get(&edge, protocol, path, &[]);
+            assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        }
+        assert_eq!(backend.requests(), heard);
+    }
+}
+
+#[test]
 fn a_denied_path_is_refused_with_its_reason_everywhere() {
     let backend = Backend::echo();
     let edge = edge(&backend.url(), "use = [{ kind = \"deny-path\", paths = \"/admin\" }]");
