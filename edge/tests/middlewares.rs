@@ -161,6 +161,20 @@ fn a_step_that_changes_the_path_is_no_way_around_what_a_preset_denies() {
 }
 
 #[test]
+fn a_path_is_denied_behind_a_step_of_a_preset_that_changes_it() {
+    let backend = Backend::echo();
+    let deny = "use = [{ kind = \"deny-path\", paths = [\"/image/monarch/admin\", \"/secret\"] }]";
+    let edge = edge(&backend.url(), &format!("preset = \"monarch\"\n{deny}"));
+    for protocol in PROTOCOLS {
+        for path in ["/image/monarch/admin", "/image//monarch/%61dmin/x", "/image/monarch/secret", "/secret"] {
+            assert_eq!(get(&edge, protocol, path, &[]).status, 403, "{path}");
+        }
+        assert_eq!(get(&edge, protocol, "/image/monarch/display", &[]).status, 200);
+    }
+    assert!(backend.heads().iter().all(|head| !head.contains("admin") && !head.contains("secret")));
+}
+
+#[test]
 fn files_are_found_behind_a_prefix_and_steps_that_need_a_server_are_refused() {
     let route = "[[route]]\nhost = \"app.test\"\npath = \"/docs/\"\nfiles = \"site\"\n\
         use = [{ kind = \"strip-prefix\", prefix = \"/docs\" }]\n";
