@@ -98,7 +98,6 @@ impl Oidc {
         for (name, value) in self.settings.rules.told(person) {
             set_field(ask, name, value);
         }
-        self.jar.hide(&mut ask.headers());
         Flow::Next
     }
 
