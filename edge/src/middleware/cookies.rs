@@ -37,7 +37,11 @@ impl Kind for Cookies {
     const KEYS: &'static [Key] = &[
         Key::new("secure", Shape::Bool, "Whether cookies get `Secure`, on HTTPS.").default("false"),
         Key::new("http_only", Shape::Bool, "Whether cookies get `HttpOnly`: no script sees them.").default("false"),
-        Key::new("same_site", Shape::one_of(&SAME_SITE), "`SameSite` of cookies that have none."),
+        Key::new(
+            "same_site",
+            Shape::one_of(&SAME_SITE),
+            "`SameSite` of cookies that have none; `none` needs `secure`.",
+        ),
         Key::new("path", Shape::Map(&Shape::Text("a path")), "Prefixes of `Path` and what they become."),
         Key::new("domain", Shape::Map(&Shape::TEXT), "Values of `Domain` and what they become; `\"\"` drops it."),
     ];
@@ -46,7 +50,12 @@ impl Kind for Cookies {
     fn read(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<Self> {
         let flag = |key| item.get(key).and_then(|item| item.as_bool()).unwrap_or(false);
         let word = item.get("same_site");
-        let same_site = word.and_then(|item| SAME_SITE.into_iter().find(|word| item.as_str() == Some(word)));
+        let same_site = word.as_ref().and_then(|item| SAME_SITE.into_iter().find(|word| item.as_str() == Some(word)));
+        let secure = flag("secure");
+        if let Some(item) = word.filter(|_| same_site == Some("none") && !secure) {
+            let fault = item.fault("browsers drop a cookie with `SameSite=None` that is not `Secure`");
+            reading.faults.push(fault.hint("write secure = true too"));
+        }
         let mut map = |key: &str, is_path: bool| {
             let mut pairs = BTreeMap::new();
             for (from, to) in item.get(key).iter().flat_map(Item::entries) {
@@ -62,7 +71,7 @@ impl Kind for Cookies {
             pairs
         };
         let (path, domain) = (map("path", true), map("domain", false));
-        Some(Self { secure: flag("secure"), http_only: flag("http_only"), same_site, path, domain })
+        Some(Self { secure, http_only: flag("http_only"), same_site, path, domain })
     }
 
     fn build(settings: Self, _: &Building<'_>) -> Result<Self, BuildError> {
@@ -151,7 +160,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::Done;
-    use super::super::testing::{get, made, made_as, reply};
+    use super::super::testing::{faults, get, made, made_as, reply};
     use super::*;
 
     fn cookie(settings: &str, given: &str) -> String {
@@ -201,6 +210,14 @@ mod tests {
 
     fn made_cookie(settings: &str, given: &[u8]) -> Vec<u8> {
         made_as::<Cookies>(Path::new("/"), settings).cookie(given, true)
+    }
+
+    #[test]
+    fn no_browser_keeps_a_cookie_for_other_sites_that_is_not_secure() {
+        let found = faults("cookies", "same_site = \"none\"");
+        assert!(found.len() == 1 && found[0].contains("Secure"), "{found:?}");
+        assert!(faults("cookies", "same_site = \"none\"\nsecure = true").is_empty());
+        assert!(faults("cookies", "same_site = \"lax\"").is_empty());
     }
 
     #[test]
