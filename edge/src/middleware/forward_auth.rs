@@ -19,6 +19,30 @@
 //! The path of `X-Forwarded-Uri` is in the one spelling that rules can be written for: `//` is one slash, `%61` is `a`, and
 //! `;parameters` are left out. Paths that can be read in two ways are refused with 400 before anybody is asked; `path_rules`
 //! changes both.
+//!
+//! **oauth2-proxy** is asked at its root, where it is made to answer 202 to who is signed in: it leads everybody else to the
+//! provider. `/oauth2/auth`, which its own documents have nginx ask, says a bare 401 that no browser can go on from. What lies
+//! below `/oauth2/`, where people come back, is a route of its own without the middleware:
+//!
+//! ```toml
+//! # oauth2-proxy --reverse-proxy --upstream=static://202 --set-xauthrequest --skip-provider-button ..
+//! [middleware.sso]
+//! kind = "forward-auth"
+//! url = "http://127.0.0.1:4180/"
+//! copy_headers = ["X-Auth-Request-User", "X-Auth-Request-Email"]
+//! user_from = "X-Auth-Request-User"
+//!
+//! [[route]]
+//! host = "app.example.com"
+//! upstream = "http://127.0.0.1:3000"
+//! use = ["sso"]
+//!
+//! [[route]]
+//! name = "app-sign-in"
+//! host = "app.example.com"
+//! path = "/oauth2/"
+//! upstream = "http://127.0.0.1:4180"
+//! ```
 
 use std::time::Duration;
 
