@@ -13,6 +13,7 @@ mod fields;
 mod flow;
 pub(crate) mod hot_file;
 mod kind;
+mod own_cookies;
 pub(crate) mod passwords;
 mod reply;
 mod signed;
@@ -24,6 +25,7 @@ pub use body::{BodyFault, BodyFilter};
 pub use fields::{Edit, Fields};
 pub use flow::{Answer, Denial, Flow};
 pub use kind::{BuildError, Building, Entry, Kind, Middleware, build, files};
+pub use own_cookies::{CookieNames, OwnCookies};
 pub use reply::Reply;
 
 use kind::entry;

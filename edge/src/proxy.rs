@@ -120,6 +120,7 @@ impl ProxyHttp for Edge {
     ) -> pingora::Result<()> {
         upstream_request::head(head, cx)?;
         steps::edit_request(head, &cx.done)?;
+        steps::hide_cookies(head, &cx.snapshot.own_cookies)?;
         steps::tell_sent(head, &mut cx.done);
         Ok(())
     }

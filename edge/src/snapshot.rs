@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use routes::route::Route;
 use routes::table::Table;
 
-use crate::middleware::Middleware;
+use crate::middleware::{Middleware, OwnCookies};
 use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
 
@@ -56,6 +56,8 @@ pub struct Snapshot {
     sites: HashMap<String, Arc<Site>>,
     /// Entrypoints of plain HTTP and the port of HTTPS to which they lead.
     redirects: HashMap<String, u16>,
+    /// Cookies of logins at any route: browsers send them to all routes of a host.
+    pub own_cookies: OwnCookies,
     /// Counts what no route takes.
     pub unrouted: RouteMetrics,
 }
@@ -69,8 +71,10 @@ impl Snapshot {
         redirects: HashMap<String, u16>,
         unrouted: RouteMetrics,
     ) -> Self {
-        let sites = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
-        Self { generation, table, sites, redirects, unrouted }
+        let sites: HashMap<_, _> = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
+        let steps = sites.values().flat_map(|site: &Arc<Site>| site.steps.iter());
+        let own_cookies = OwnCookies::of(steps.filter_map(|step| step.cookies()));
+        Self { generation, table, sites, redirects, own_cookies, unrouted }
     }
 
     /// What serves `route`.

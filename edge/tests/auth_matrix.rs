@@ -31,6 +31,8 @@ struct Case {
 }
 
 const TOKEN: &str = "edge_matrix-token";
+/// It is good below `/public` alone.
+const READER: &str = "edge_matrix-reader";
 
 fn cases(provider: &str) -> Vec<Case> {
     let case = |kind, settings: String, login: String, refused_with| Case {
@@ -127,7 +129,8 @@ impl Matrix {
                 let text = published(exchange.target(), exchange.header("host").unwrap_or_default());
                 return exchange.answer("200 OK", &[("content-type", "application/json")], text.as_bytes());
             }
-            let is_known = exchange.header("cookie") == Some("session=good");
+            let is_open = exchange.header("x-forwarded-uri").is_some_and(|uri| uri.starts_with("/public"));
+            let is_known = is_open || exchange.header("cookie") == Some("session=good");
             let status = if is_known { "200 OK" } else { "401 Unauthorized" };
             exchange.answer(status, &[], b"")
         });
@@ -177,7 +180,11 @@ fn route(Case { kind, settings, .. }: &Case, upstream: &str) -> String {
 fn files(routes: &str) -> Vec<(String, String)> {
     static HASH: OnceLock<String> = OnceLock::new();
     let hash = HASH.get_or_init(|| bcrypt::hash("open sesame", 4).expect("a hash"));
-    let token = HEXLOWER.encode(digest(&SHA256, TOKEN.as_bytes()).as_ref());
+    let line = |name: &str, token: &str| {
+        let hash = HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref());
+        format!("[[token]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n")
+    };
+    let tokens = line("ci", TOKEN) + &line("reader", READER) + "paths = [\"/public\"]\n";
     let config = PLAIN
         .replace("tls = true", "tls = true\ntrusted_proxies = [\"127.0.0.1\"]")
         .replace("redirect = \"https\"", "trusted_proxies = [\"127.0.0.1\"]")
@@ -188,7 +195,7 @@ fn files(routes: &str) -> Vec<(String, String)> {
         ("routes/app.toml", routes.to_owned()),
         ("users", format!("ann:{hash}\n")),
         ("secret", SECRET.to_owned()),
-        ("tokens.toml", format!("[[token]]\nname = \"ci\"\nsha256 = \"{token}\"\n")),
+        ("tokens.toml", tokens),
     ]
     .map(|(name, text)| (name.to_owned(), text))
     .to_vec()
@@ -336,6 +343,41 @@ fn an_absolute_target() {
         wire.send(head + "\r\n");
         wire.answer().status
     });
+}
+
+/// Those that decide by the path let in what is below `/public`, and that must not be `/admin` to the server.
+#[test]
+fn no_spelling_of_a_path_is_a_way_past_a_rule_for_paths() {
+    let matrix = Matrix::start();
+    let reader = format!("Authorization: Bearer {READER}");
+    for (kind, login) in
+        [("api-token", reader.as_str()), ("forward-auth", "X-Nothing: x"), ("deny-path", "X-Nothing: x")]
+    {
+        let ask = |path: &str| {
+            let mut wire = TlsClient::new(&matrix.edge).connect(&format!("{kind}.test"));
+            wire.send(format!("GET {path}?{kind}-h1 HTTP/1.1\r\nHost: {kind}.test\r\n{login}\r\n\r\n"));
+            let url = format!("https://{kind}.test{path}?{kind}-h2");
+            [wire.answer().status, matrix.edge.https(&url, &["--http2", "--path-as-is", "-H", login]).status]
+        };
+        assert_eq!(ask("/public/x"), [200, 200], "{kind}");
+        let heard = matrix.backend.requests();
+        for path in [
+            "/admin",
+            "//admin",
+            "/%61dmin",
+            "/admin;x",
+            "/public/../admin",
+            "/public/..%2fadmin",
+            "/public/%2e%2e/admin",
+            "/public/..;/admin",
+            "/public%2f..%2fadmin",
+            "/public\\..\\admin",
+        ] {
+            let statuses = ask(path);
+            assert!(statuses.iter().all(|status| [400, 401, 403].contains(status)), "{kind} {path}: {statuses:?}");
+        }
+        assert_eq!(matrix.backend.requests(), heard, "{kind}");
+    }
 }
 
 #[test]

@@ -167,6 +167,67 @@ fn another_server_decides_and_without_it_nobody_passes() {
     assert_eq!(backend.requests(), 2);
 }
 
+/// A stand-in for oauth2-proxy as MIDDLEWARES.md says to run it (`--upstream=static://202 --skip-provider-button`), and the
+/// provider behind it, who lets everybody in.
+fn oauth2_proxy() -> Backend {
+    Backend::start(|exchange| {
+        let (target, uri) = (exchange.target().to_owned(), exchange.header("x-forwarded-uri").unwrap_or_default());
+        let cookie = exchange.header("cookie").unwrap_or_default().to_owned();
+        let state = target.split_once("state=once:").map(|(_, page)| page.to_owned());
+        match state {
+            // The provider sends people back, and only the browser that was sent there has this cookie.
+            Some(page) if target.starts_with("/oauth2/callback?") && cookie.contains("_oauth2_proxy_csrf=once") => {
+                let fields =
+                    [("Location", page.as_str()), ("Set-Cookie", "_oauth2_proxy=ann; Path=/; HttpOnly; Secure")];
+                exchange.answer("302 Found", &fields, b"")
+            }
+            _ if target == "/" && cookie.contains("_oauth2_proxy=ann") => {
+                exchange.answer("202 Accepted", &[("X-Auth-Request-User", "ann")], b"Authenticated")
+            }
+            _ if target == "/" => {
+                let host = exchange.header("x-forwarded-host").unwrap_or_default();
+                let back = format!("https://{host}/oauth2/callback");
+                let to = format!("https://id.test/authorize?redirect_uri={back}&state=once:{uri}");
+                let fields = [("Location", to.as_str()), ("Set-Cookie", "_oauth2_proxy_csrf=once; Path=/; Secure")];
+                exchange.answer("302 Found", &fields, b"")
+            }
+            _ => exchange.answer("403 Forbidden", &[], b"no"),
+        }
+    })
+}
+
+/// Requirement: logins by another server.
+#[test]
+fn oauth2_proxy_leads_a_browser_to_its_provider_and_back_to_the_page() {
+    let (backend, proxy) = (Backend::echo(), oauth2_proxy());
+    let login = format!(
+        "use = [\"sso\"]\n[middleware.sso]\nkind = \"forward-auth\"\nurl = \"{0}/\"\ncopy_headers = [\"X-Auth-Request-User\"]\n\
+         user_from = \"X-Auth-Request-User\"\n\
+         [[route]]\nname = \"sign-in\"\nhost = \"app.test\"\npath = \"/oauth2/\"\nupstream = \"{0}\"",
+        proxy.url()
+    );
+    let edge = edge(&backend.url(), &login, &[]);
+    for protocol in PROTOCOLS {
+        let forged = ["-H", "X-Auth-Request-User: root"];
+        let first = get(&edge, &[&[protocol], &forged[..]].concat());
+        let to = first.header("location").unwrap_or_default();
+        assert_eq!((first.status, to.starts_with("https://id.test/authorize?")), (302, true), "{to}");
+        let csrf = first.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+        let (_, back) = to.split_once("redirect_uri=").expect("the provider is told where to send people");
+        let back = back.replacen("&state=", "?code=1&state=", 1);
+        let stranger = edge.https(&back, &[protocol]);
+        assert_eq!(stranger.status, 403, "another browser");
+        let signed_in = edge.https(&back, &[protocol, "-H", &format!("Cookie: {csrf}")]);
+        assert_eq!((signed_in.status, signed_in.header("location")), (302, Some("/x")));
+        let session = signed_in.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+        let page = get(&edge, &[&[protocol, "-H", &format!("Cookie: {session}")], &forged[..]].concat());
+        let head = page.text().to_ascii_lowercase();
+        assert_eq!(page.status, 200, "{head}");
+        assert!(head.contains("\r\nx-auth-request-user: ann\r\n") && !head.contains("root"), "{head}");
+    }
+    assert_eq!(backend.requests(), 2, "nobody passes who is not signed in");
+}
+
 #[test]
 fn a_route_opens_by_itself_once_what_protects_it_is_mended() {
     let backend = Backend::echo();

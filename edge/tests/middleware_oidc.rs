@@ -153,6 +153,22 @@ fn a_person_logs_in_sees_the_page_that_was_asked_for_and_logs_out() {
     assert_eq!((count(&edge, "done"), count(&edge, "logged_out")), (2.0, 2.0));
 }
 
+/// Browsers send the cookie of a session to every route of its host.
+#[test]
+fn servers_of_other_routes_of_the_host_do_not_see_the_session() {
+    let (provider, backend) = (Oidc::start(&REDIRECTS), Backend::echo());
+    let open = "[[route]]\nname = \"open\"\nhost = \"app.test\"\npath = \"/open/\"\n";
+    let more = format!("{open}upstream = \"{}\"\n", backend.url());
+    let edge = edge(&provider, &backend.url(), &format!("{MAY}\n{more}"));
+    for protocol in PROTOCOLS {
+        let browser = Browser::new(protocol);
+        browser.log_in(&edge, &provider, "/", "alice");
+        let seen = browser.ask(&edge, "/open/x", &["-H", "Cookie: theme=dark"]).text();
+        assert!(seen.starts_with("GET /open/x "), "{seen}");
+        assert!(seen.contains("theme=dark") && !seen.contains("__Host-"), "{seen}");
+    }
+}
+
 #[test]
 fn who_has_not_logged_in_is_led_to_the_provider_or_refused() {
     let (provider, backend) = (Oidc::start(&REDIRECTS), Backend::echo());

@@ -55,6 +55,22 @@ fn a_stripped_prefix_leaves_the_rest_of_the_target_untouched() {
 }
 
 #[test]
+fn nothing_leads_out_of_an_added_prefix() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"add-prefix\", prefix = \"/repository/pypi\" }]");
+    for protocol in PROTOCOLS {
+        let answer = get(&edge, protocol, "/@team%2fapp//x", &[]);
+        assert!(answer.text().starts_with("GET /repository/pypi/@team%2fapp//x HTTP/1.1\r\n"), "{}", answer.text());
+        let heard = backend.requests();
+        for path in ["/../npm-private/x", "/..%2fnpm-private/x", "/a/%2e%2e/%2e%2e/npm-private/x", "/..;/npm-private"] {
+            let answer = get(&edge, protocol, path, &[]);
+            assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        }
+        assert_eq!(backend.requests(), heard);
+    }
+}
+
+#[test]
 fn a_denied_path_is_refused_with_its_reason_everywhere() {
     let backend = Backend::echo();
     let edge = edge(&backend.url(), "use = [{ kind = \"deny-path\", paths = \"/admin\" }]");
@@ -142,6 +158,20 @@ fn a_step_that_changes_the_path_is_no_way_around_what_a_preset_denies() {
         }
     }
     assert!(backend.heads().iter().all(|head| !head.contains("/metrics") && !head.contains("/quit")));
+}
+
+#[test]
+fn a_path_is_denied_behind_a_step_of_a_preset_that_changes_it() {
+    let backend = Backend::echo();
+    let deny = "use = [{ kind = \"deny-path\", paths = [\"/image/monarch/admin\", \"/secret\"] }]";
+    let edge = edge(&backend.url(), &format!("preset = \"monarch\"\n{deny}"));
+    for protocol in PROTOCOLS {
+        for path in ["/image/monarch/admin", "/image//monarch/%61dmin/x", "/image/monarch/secret", "/secret"] {
+            assert_eq!(get(&edge, protocol, path, &[]).status, 403, "{path}");
+        }
+        assert_eq!(get(&edge, protocol, "/image/monarch/display", &[]).status, 200);
+    }
+    assert!(backend.heads().iter().all(|head| !head.contains("admin") && !head.contains("secret")));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use support::backend::{Backend, Exchange, Then};
+use support::edge::{PLAIN, TestEdge};
 use support::presets::{PROTOCOLS, before, own_address, pieces_pass_one_by_one, route, say, stream};
 
 /// A registry that wants tokens of a service which it names as it was told to, and names uploads by what its proxy says.
@@ -57,7 +58,7 @@ impl RegistryStandIn {
 
 /// Login, upload and download of a client that believes every address it is told.
 #[track_caller]
-fn a_client_gets_through(name: &str, edge: &support::edge::TestEdge, realm: &str, on_server: &str) {
+fn a_client_gets_through(name: &str, edge: &TestEdge, realm: &str, on_server: &str) {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.as_file().set_len(20 << 20).expect("there is room");
     let layer = format!("@{}", file.path().display());
@@ -91,6 +92,32 @@ fn harbor_with_a_wrong_external_url_sends_clients_here() {
     let harbor = RegistryStandIn { told: "http://harbor.internal:8080/service", health: "/api/v2.0/ping" }.start();
     let edge = before("harbor", &harbor.url(), "");
     a_client_gets_through("harbor", &edge, "/service/token", "");
+}
+
+/// Clients look for it before they log in, and the edge's own 401 comes where no registry was asked.
+#[test]
+fn the_edges_own_401_before_a_registry_looks_like_one_of_a_registry() {
+    let backend = Backend::hello("layers");
+    for preset in ["registry", "harbor", "gitea", "nexus-docker"] {
+        let login = "use = [{ kind = \"basic-auth\", users_file = \"users\" }]";
+        let edge = TestEdge::start(|_| {
+            let hash = bcrypt::hash("open sesame", 4).expect("a hash");
+            let files = [
+                ("edge.toml", PLAIN.to_owned()),
+                ("routes/app.toml", route(preset, &backend.url(), login)),
+                ("users", format!("ann:{hash}\n")),
+            ];
+            files.map(|(name, text)| (name.to_owned(), text)).to_vec()
+        });
+        for protocol in PROTOCOLS {
+            let url = format!("https://{preset}.test/v2/");
+            for (args, status) in [(&[][..], 401), (&["-u", "ann:open sesame"][..], 200)] {
+                let answer = edge.https(&url, &[&[protocol], args].concat());
+                assert_eq!(answer.status, status, "{preset}: {}", answer.text());
+                assert_eq!(answer.all("docker-distribution-api-version"), ["registry/2.0"], "{preset}");
+            }
+        }
+    }
 }
 
 /// Requirements: add prefix; response rewrite. Some addresses that Nexus gives name the repository, and they are served too.

@@ -12,10 +12,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+mod climb;
 mod pattern;
 mod raw;
 mod reading;
 
+pub use climb::may_climb;
 pub use pattern::{PathError, PathPattern, Regex};
 pub use raw::{any_reading_below, raw_rest};
 

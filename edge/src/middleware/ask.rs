@@ -52,6 +52,8 @@ pub struct Done {
     pub target: Option<String>,
     /// Who asks, once a login was checked: for logs, limits and the server.
     pub user: Option<String>,
+    /// Fields with the credential of a checked login that the server does not see.
+    pub credentials: Vec<HeaderName>,
     /// The most bytes of a body, if fewer than those of the route.
     pub body_limit: Option<u64>,
     /// The least bytes per second of a body, if not those of the route.

@@ -106,7 +106,7 @@ impl Told {
     /// Notes who asks, for the log and for the server.
     pub(crate) fn tell(&self, ask: &mut Ask<'_>, user: &str) {
         if let Some(dropped) = &self.dropped {
-            drop_field(ask, dropped);
+            drop_credential(ask, dropped);
         }
         if let Some(name) = &self.user_header {
             set_field(ask, name, HeaderValue::from_bytes(user.as_bytes()).ok());
@@ -132,6 +132,12 @@ pub(crate) fn set_field(ask: &mut Ask<'_>, name: &HeaderName, value: Option<Head
     if let Some(value) = value {
         ask.set_header(name.clone(), value);
     }
+}
+
+/// Has a server not see the credential of a login that was checked; other steps still may.
+pub(crate) fn drop_credential(ask: &mut Ask<'_>, name: &HeaderName) {
+    drop_field(ask, name);
+    ask.done.credentials.push(name.clone());
 }
 
 /// Has a server see no field of this name, in whatever spelling.

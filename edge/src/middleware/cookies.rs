@@ -37,7 +37,11 @@ impl Kind for Cookies {
     const KEYS: &'static [Key] = &[
         Key::new("secure", Shape::Bool, "Whether cookies get `Secure`, on HTTPS.").default("false"),
         Key::new("http_only", Shape::Bool, "Whether cookies get `HttpOnly`: no script sees them.").default("false"),
-        Key::new("same_site", Shape::one_of(&SAME_SITE), "`SameSite` of cookies that have none."),
+        Key::new(
+            "same_site",
+            Shape::one_of(&SAME_SITE),
+            "`SameSite` of cookies that have none; `none` needs `secure`.",
+        ),
         Key::new("path", Shape::Map(&Shape::Text("a path")), "Prefixes of `Path` and what they become."),
         Key::new("domain", Shape::Map(&Shape::TEXT), "Values of `Domain` and what they become; `\"\"` drops it."),
     ];
@@ -46,7 +50,12 @@ impl Kind for Cookies {
     fn read(item: &Item<'_>, reading: &mut Reading<'_>) -> Option<Self> {
         let flag = |key| item.get(key).and_then(|item| item.as_bool()).unwrap_or(false);
         let word = item.get("same_site");
-        let same_site = word.and_then(|item| SAME_SITE.into_iter().find(|word| item.as_str() == Some(word)));
+        let same_site = word.as_ref().and_then(|item| SAME_SITE.into_iter().find(|word| item.as_str() == Some(word)));
+        let secure = flag("secure");
+        if let Some(item) = word.filter(|_| same_site == Some("none") && !secure) {
+            let fault = item.fault("browsers drop a cookie with `SameSite=None` that is not `Secure`");
+            reading.faults.push(fault.hint("write secure = true too"));
+        }
         let mut map = |key: &str, is_path: bool| {
             let mut pairs = BTreeMap::new();
             for (from, to) in item.get(key).iter().flat_map(Item::entries) {
@@ -62,7 +71,7 @@ impl Kind for Cookies {
             pairs
         };
         let (path, domain) = (map("path", true), map("domain", false));
-        Some(Self { secure: flag("secure"), http_only: flag("http_only"), same_site, path, domain })
+        Some(Self { secure, http_only: flag("http_only"), same_site, path, domain })
     }
 
     fn build(settings: Self, _: &Building<'_>) -> Result<Self, BuildError> {
@@ -79,75 +88,80 @@ impl Middleware for Cookies {
         let mut headers = reply.headers();
         let values: Vec<HeaderValue> = headers.all(&header::SET_COOKIE).into_iter().cloned().collect();
         let changed = values.into_iter().map(|value| {
-            let changed = value.to_str().ok().map(|text| self.cookie(text, https));
-            changed.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or(value)
+            let changed = self.cookie(value.as_bytes(), https);
+            HeaderValue::from_bytes(&changed).unwrap_or(value)
         });
         headers.replace(header::SET_COOKIE, changed.collect::<Vec<_>>());
     }
 }
 
 impl Cookies {
-    /// One `Set-Cookie` (RFC 6265 section 4.1.1) with its attributes changed.
-    fn cookie(&self, text: &str, https: bool) -> String {
-        let mut parts = text.split(';');
-        let mut out = parts.next().unwrap_or_default().to_owned();
+    /// One `Set-Cookie` (RFC 6265 section 4.1.1) with its attributes changed. What it says may be bytes of any kind.
+    fn cookie(&self, given: &[u8], https: bool) -> Vec<u8> {
+        let mut parts = given.split(|byte| *byte == b';');
+        let mut out = parts.next().unwrap_or_default().to_vec();
         let (mut secure, mut http_only, mut same_site) = (false, false, false);
         for part in parts {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let (name, value) = (name.trim(), value.trim());
-            let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+            let equals = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+            let (name, value) = (part[..equals].trim_ascii(), part.get(equals + 1..).unwrap_or_default().trim_ascii());
+            let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
             secure |= is("secure");
             http_only |= is("httponly");
             same_site |= is("samesite");
             if is("path") {
-                out.push_str(&format!("; Path={}", self.path(value)));
+                out.extend_from_slice(b"; Path=");
+                out.extend_from_slice(&self.path(value));
             } else if is("domain") {
                 let domain = self.domain(value);
                 if !domain.is_empty() {
-                    out.push_str(&format!("; Domain={domain}"));
+                    out.extend_from_slice(b"; Domain=");
+                    out.extend_from_slice(domain);
                 }
             } else {
-                out.push(';');
-                out.push_str(part);
+                out.push(b';');
+                out.extend_from_slice(part);
             }
         }
         if self.secure && https && !secure {
-            out.push_str("; Secure");
+            out.extend_from_slice(b"; Secure");
         }
         if self.http_only && !http_only {
-            out.push_str("; HttpOnly");
+            out.extend_from_slice(b"; HttpOnly");
         }
         if let Some(word) = self.same_site.filter(|_| !same_site) {
-            out.push_str(&format!("; SameSite={}{}", word[..1].to_ascii_uppercase(), &word[1..]));
+            out.extend_from_slice(format!("; SameSite={}{}", word[..1].to_ascii_uppercase(), &word[1..]).as_bytes());
         }
         out
     }
 
-    fn path(&self, given: &str) -> String {
+    fn path(&self, given: &[u8]) -> Vec<u8> {
         let fits = |from: &str| {
-            let rest = given.strip_prefix(from.trim_end_matches('/'))?;
-            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+            let rest = given.strip_prefix(from.trim_end_matches('/').as_bytes())?;
+            matches!(rest, [] | [b'/', ..]).then_some(rest)
         };
         let longest = self.path.iter().filter_map(|(from, to)| Some((from.len(), fits(from)?, to)));
         match longest.max_by_key(|(length, ..)| *length) {
             Some((_, rest, to)) => {
-                let moved = format!("{}{rest}", to.trim_end_matches('/'));
-                if moved.is_empty() { "/".to_owned() } else { moved }
+                let moved = [to.trim_end_matches('/').as_bytes(), rest].concat();
+                if moved.is_empty() { b"/".to_vec() } else { moved }
             }
-            None => given.to_owned(),
+            None => given.to_vec(),
         }
     }
 
-    fn domain<'a>(&'a self, given: &'a str) -> &'a str {
-        let plain = given.trim_start_matches('.').to_ascii_lowercase();
-        self.domain.get(&plain).map_or(given, String::as_str)
+    fn domain<'a>(&'a self, given: &'a [u8]) -> &'a [u8] {
+        let plain = String::from_utf8_lossy(given).trim_start_matches('.').to_ascii_lowercase();
+        self.domain.get(&plain).map_or(given, String::as_bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::Done;
-    use super::super::testing::{get, made, reply};
+    use super::super::testing::{faults, get, made, made_as, reply};
+    use super::*;
 
     fn cookie(settings: &str, given: &str) -> String {
         let (_, fields) =
@@ -177,6 +191,33 @@ mod tests {
         ] {
             assert_eq!(cookie(settings, given), wanted, "{given}");
         }
+    }
+
+    #[test]
+    fn a_value_of_other_bytes_is_protected_too() {
+        let settings = "secure = true\npath = { \"/\" = \"/app\" }";
+        for (given, wanted) in [
+            ("name=J\u{fc}rgen; Path=/\u{e9}", "name=J\u{fc}rgen; Path=/app/\u{e9}; Secure"),
+            ("\u{fc}=1; \u{e9}=x; domain=\u{e9}", "\u{fc}=1; \u{e9}=x; Domain=\u{e9}; Secure"),
+        ] {
+            let middleware = made("cookies", settings);
+            let (_, fields) = reply(&middleware, &get("/"), &mut Done::default(), 200, &[("set-cookie", given)]);
+            assert_eq!(fields["set-cookie"].as_bytes(), wanted.as_bytes(), "{given}");
+        }
+        let latin1 = made_cookie(settings, b"a=\xe9; Path=/");
+        assert_eq!(latin1, b"a=\xe9; Path=/app/; Secure");
+    }
+
+    fn made_cookie(settings: &str, given: &[u8]) -> Vec<u8> {
+        made_as::<Cookies>(Path::new("/"), settings).cookie(given, true)
+    }
+
+    #[test]
+    fn no_browser_keeps_a_cookie_for_other_sites_that_is_not_secure() {
+        let found = faults("cookies", "same_site = \"none\"");
+        assert!(found.len() == 1 && found[0].contains("Secure"), "{found:?}");
+        assert!(faults("cookies", "same_site = \"none\"\nsecure = true").is_empty());
+        assert!(faults("cookies", "same_site = \"lax\"").is_empty());
     }
 
     #[test]

@@ -195,8 +195,9 @@ impl Middleware for Cors {
     }
 
     fn reply(&self, reply: &mut Reply<'_>) {
-        let origin = self.allowed(&reply.to);
+        // The same for all, also for who names no origin: a cache may give the answer to a page later.
         let same_for_all = self.is_for_everybody();
+        let origin = if same_for_all { Some(HeaderValue::from_static("*")) } else { self.allowed(&reply.to) };
         let mut fields = reply.headers();
         for name in OURS {
             if fields.has(&name) {

@@ -1,8 +1,8 @@
 //! Refuses paths below a prefix with 403, whoever asks and in whatever spelling: a path is refused if any of its possible
 //! readings (escapes decoded, dot segments removed, slashes merged, in any case) is below one of the prefixes; one with
 //! `..` even if it only has the names of a prefix in their order, as readers differ in what `..` takes away. So it
-//! can stand on routes with `path_policy = "raw"` too. The path is judged where the step stands, and again as the server will
-//! see it, when other steps have changed it.
+//! can stand on routes with `path_policy = "raw"` too. The path is judged as the client wrote it, where the step stands, and as
+//! the server will see it, when other steps have changed it: whichever of them is meant, it is denied.
 //!
 //! ```toml
 //! [middleware.no-admin]
@@ -81,7 +81,10 @@ impl Middleware for DenyPath {
 impl DenyPath {
     fn judge(&self, ask: &Ask<'_>) -> Flow {
         let client = ask.from.client.to_canonical();
-        if !any_reading_below(ask.target().0, &self.prefixes) || self.except.iter().any(|net| net.contains(&client)) {
+        // A step before this one may have left nothing to see of the prefix that is denied.
+        let is_below = |path: &str| any_reading_below(path, &self.prefixes);
+        let is_denied = is_below(ask.target().0) || (ask.done.target.is_some() && is_below(ask.from.path));
+        if !is_denied || self.except.iter().any(|net| net.contains(&client)) {
             return Flow::Next;
         }
         Denial::new(Refusal::DeniedPath).into()
@@ -128,6 +131,15 @@ mod tests {
         for path in ["/", "/minio/administer", "/bucket/minio/admin2", "/metricsx", "/bucket/metrics", "/b//../minio"] {
             assert!(!is_denied(&middleware, &get(path)), "{path}");
         }
+    }
+
+    #[test]
+    fn the_path_of_the_client_counts_behind_a_step_that_changed_it() {
+        let middleware = made("deny-path", "paths = \"/app/admin\"");
+        let request = get("/app/admin/x");
+        let mut done = super::super::Done { target: Some("/admin/x".to_owned()), ..Default::default() };
+        let flow = middleware.request(&mut Ask { from: request.asker(), done: &mut done });
+        assert!(matches!(flow, Flow::Refuse(denial) if denial.reason == Refusal::DeniedPath));
     }
 
     #[test]

@@ -157,6 +157,11 @@ fn file(path: &str, building: &Building<'_>) -> Result<String, BuildError> {
 impl Middleware for ErrorPages {
     fn reply(&self, reply: &mut Reply<'_>) {
         let Some(page) = self.page(reply) else { return };
+        // A cache keeps both, this one and the one that is left alone.
+        vary(reply);
+        if !accepts_html(reply) {
+            return;
+        }
         let facts = Facts {
             status: reply.status.as_u16(),
             reason: reply.status.canonical_reason().unwrap_or("Error"),
@@ -171,22 +176,33 @@ impl Middleware for ErrorPages {
             }
         }
         fields.set(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        fields.append(header::VARY, HeaderValue::from_static("Accept"));
         reply.filter_body(Box::new(Instead { page: Some(page.into()) }));
     }
 }
 
 impl ErrorPages {
+    /// The page of this answer for those who accept one.
     fn page(&self, reply: &mut Reply<'_>) -> Option<&Page> {
         if reply.from_server && (!self.servers || *reply.to.method == Method::HEAD || is_empty(reply)) {
             return None;
         }
-        let page = self.of(reply.status).filter(|_| accepts_html(reply));
-        page.filter(|_| reply.to.headers.get(header::UPGRADE).is_none())
+        self.of(reply.status).filter(|_| reply.to.headers.get(header::UPGRADE).is_none())
     }
 
     fn of(&self, status: StatusCode) -> Option<&Page> {
         self.pages.iter().find(|(statuses, _)| statuses.contain(status.as_u16())).map(|(_, page)| page)
+    }
+}
+
+/// Says that the answer depends on what the client accepts, unless it does already.
+fn vary(reply: &mut Reply<'_>) {
+    let says = |value: &HeaderValue| {
+        let mut words = value.to_str().unwrap_or_default().split(',').map(str::trim);
+        words.any(|word| word.eq_ignore_ascii_case("accept") || word == "*")
+    };
+    let mut fields = reply.headers();
+    if !fields.all(&header::VARY).into_iter().any(says) {
+        fields.append(header::VARY, HeaderValue::from_static("Accept"));
     }
 }
 

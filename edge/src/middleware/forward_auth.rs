@@ -15,6 +15,34 @@
 //! does not say them: what a client sends in them never passes. Cookies that the answer sets go to the client with the
 //! server's answer. Any other answer below 500, such as a redirect to a login page, goes to the client as it is, with at
 //! most 64 KiB of body. If the server cannot be asked, is too slow or fails, the request is refused with 503.
+//!
+//! The path of `X-Forwarded-Uri` is in the one spelling that rules can be written for: `//` is one slash, `%61` is `a`, and
+//! `;parameters` are left out. Paths that can be read in two ways are refused with 400 before anybody is asked; `path_rules`
+//! changes both.
+//!
+//! **oauth2-proxy** is asked at its root, where it is made to answer 202 to who is signed in: it leads everybody else to the
+//! provider. `/oauth2/auth`, which its own documents have nginx ask, says a bare 401 that no browser can go on from. What lies
+//! below `/oauth2/`, where people come back, is a route of its own without the middleware:
+//!
+//! ```toml
+//! # oauth2-proxy --reverse-proxy --upstream=static://202 --set-xauthrequest --skip-provider-button ..
+//! [middleware.sso]
+//! kind = "forward-auth"
+//! url = "http://127.0.0.1:4180/"
+//! copy_headers = ["X-Auth-Request-User", "X-Auth-Request-Email"]
+//! user_from = "X-Auth-Request-User"
+//!
+//! [[route]]
+//! host = "app.example.com"
+//! upstream = "http://127.0.0.1:3000"
+//! use = ["sso"]
+//!
+//! [[route]]
+//! name = "app-sign-in"
+//! host = "app.example.com"
+//! path = "/oauth2/"
+//! upstream = "http://127.0.0.1:4180"
+//! ```
 
 use std::time::Duration;
 
@@ -23,8 +51,9 @@ use futures_util::future::BoxFuture;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, Uri};
 use routes::document::Item;
+use routes::path::Canonical;
 use routes::shape::{Key, Shape};
-use routes::world::Reading;
+use routes::world::{Needs, Reading};
 
 use super::authorization::{drop_field, field_name};
 use super::client::{self, CallError, Client};
@@ -49,6 +78,16 @@ pub struct Settings {
     copy_headers: Vec<HeaderName>,
     user_from: Option<HeaderName>,
     pass_authorization: bool,
+    paths: Paths,
+}
+
+/// How paths are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paths {
+    /// In the one spelling that rules can be written for.
+    Canonical,
+    /// As the client wrote them.
+    Raw,
 }
 
 const FIELDS: Shape = Shape::OneOrMany(&Shape::Text("a field's name"));
@@ -96,6 +135,13 @@ impl Kind for ForwardAuth {
         )
         .default("those of the system"),
         Key::new("pass_authorization", Shape::Bool, "Whether the server sees `Authorization` too.").default("true"),
+        Key::new(
+            "path_rules",
+            Shape::Bool,
+            "Whether it may decide by the path. Paths that can be read in two ways are refused then; `false` is for routes \
+             that need those, and tells it the path as the client wrote it.",
+        )
+        .default("true"),
     ];
     type Settings = Settings;
 
@@ -117,6 +163,7 @@ impl Kind for ForwardAuth {
         {
             reading.faults.push(timeout.fault("without a limit, requests would wait for it forever").hint("\"5s\""));
         }
+        let rules = item.get("path_rules").and_then(|item| item.as_bool()).unwrap_or(true);
         Some(Settings {
             url: url?,
             ca_file: ca_file.and_then(|file| file.as_str().map(str::to_owned)),
@@ -125,7 +172,13 @@ impl Kind for ForwardAuth {
             copy_headers,
             user_from,
             pass_authorization: item.get("pass_authorization").and_then(|item| item.as_bool()).unwrap_or(true),
+            paths: if rules { Paths::Canonical } else { Paths::Raw },
         })
+    }
+
+    fn needs(settings: &Settings) -> Needs {
+        // What the other server judges must be what the server behind the edge takes the path for.
+        Needs { one_reading: settings.paths == Paths::Canonical, ..Needs::default() }
     }
 
     fn files(settings: &Settings) -> Vec<&str> {
@@ -197,13 +250,17 @@ impl ForwardAuth {
                 fields.append(name, value.clone());
             }
         }
+        let path = match self.settings.paths {
+            Paths::Canonical => Canonical::read(from.path.as_bytes()).path,
+            Paths::Raw => from.path.into(),
+        };
         let query = from.query.map(|query| format!("?{query}")).unwrap_or_default();
         // Last, so that no field of the client stands in for them.
         for (name, value) in [
             ("x-forwarded-method", from.method.as_str()),
             ("x-forwarded-proto", from.scheme),
             ("x-forwarded-host", from.authority),
-            ("x-forwarded-uri", &format!("{}{query}", from.path)),
+            ("x-forwarded-uri", &format!("{path}{query}")),
             ("x-forwarded-for", &from.client.to_canonical().to_string()),
             ("x-request-id", from.request_id),
         ] {

@@ -13,6 +13,7 @@ use routes::world::{self, Disk, Needs, NoKinds, Reading, Seen, World};
 
 use super::ask::Ask;
 use super::flow::Flow;
+use super::own_cookies::CookieNames;
 use super::reply::Reply;
 use crate::telemetry::RouteMetrics;
 
@@ -35,6 +36,11 @@ pub trait Middleware: fmt::Debug + Send + Sync {
 
     /// Sees the head of the answer to a request that it has seen, whoever made it.
     fn reply(&self, _reply: &mut Reply<'_>) {}
+
+    /// The cookies that its logins live in, which no server of this edge may see.
+    fn cookies(&self) -> Option<&CookieNames> {
+        None
+    }
 }
 
 /// A kind of middleware.

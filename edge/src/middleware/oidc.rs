@@ -40,7 +40,7 @@
 //! `curl -d grant_type=client_credentials -u ID:SECRET TOKEN_ENDPOINT`. Give `audience` a name of its own at the provider
 //! (Keycloak: a mapper *Audience*): ID tokens of logins are for the `client_id`, so with that name each of them that leaks
 //! lets its finder in as that person. The server does not see the token
-//! (`pass_authorization`), and never sees the cookies of logins.
+//! (`pass_authorization`), and no server of any route ever sees the cookies of logins.
 //!
 //! **Who has not logged in** is led to the provider if a browser opens a page (`Sec-Fetch-Mode: navigate`, or `Accept` with
 //! `text/html` and no `X-Requested-With`), and gets 401 with `WWW-Authenticate` otherwise: scripts of pages, websockets,
@@ -85,7 +85,7 @@ use routes::shape::{Key, Shape};
 use routes::world::Reading;
 
 use super::client::{Client, Settings as ClientSettings};
-use super::{Ask, BuildError, Building, Flow, Kind, Middleware, Reply};
+use super::{Ask, BuildError, Building, CookieNames, Flow, Kind, Middleware, Reply};
 use crate::telemetry::LoginMetrics;
 use cookies::Jar;
 use provider::{Provider, Registered};
@@ -338,6 +338,10 @@ impl Middleware for Oidc {
 
     fn reply(&self, reply: &mut Reply<'_>) {
         gate::set_cookies(reply);
+    }
+
+    fn cookies(&self) -> Option<&CookieNames> {
+        Some(self.jar.names())
     }
 }
 

@@ -11,7 +11,8 @@
 //!
 //! A client is an address, of IPv6 a /64. `by = "user"` is the user of the login that a middleware before this one has
 //! checked; who has none, or not the header field, is counted by the address. What is in a header field is only the
-//! client's word: a value a request makes a bucket a request, so use it behind a middleware that checks the field.
+//! client's word: a value a request makes a bucket a request, so use it behind a middleware that checks the field, as
+//! `api-token` does; that it does not pass the field on to the server does not matter.
 //!
 //! Answers tell the state in `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-09). The buckets live
 //! in memory, of each route apart, and stay over reloads that do not change the route. At most `remember` are kept: the
@@ -177,7 +178,10 @@ impl Rate {
                 }
             }
             By::Header(name) => {
-                if let Some(value) = ask.headers().get(name) {
+                // Who checked a credential may have hidden it from the server. What others have dropped stays dropped: it
+                // was the client's word alone.
+                let checked = ask.done.credentials.contains(name).then(|| ask.from.headers.get(name)).flatten();
+                if let Some(value) = checked.or(ask.headers().get(name)) {
                     return self.buckets.take(&self.law, (2u8, value.as_bytes()), now);
                 }
             }

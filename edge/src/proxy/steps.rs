@@ -10,7 +10,7 @@ use pingora::proxy::Session;
 
 use super::cx::Cx;
 use super::routed::Routed;
-use crate::middleware::{Ask, Asker, Done, Edit, Flow, Middleware, Reply};
+use crate::middleware::{Ask, Asker, Done, Edit, Flow, Middleware, OwnCookies, Reply};
 use crate::telemetry::Refusal;
 
 /// Has every step see the request, until one of them answers. None if they all let it pass.
@@ -94,6 +94,16 @@ pub(super) fn edit_request(head: &mut RequestHeader, done: &Done) -> pingora::Re
         Err(_) => head.set_raw_path(target.as_bytes())?,
     }
     Ok(())
+}
+
+/// Leaves the cookies of logins out of the head that the server sees, whichever route they are of: it could use them there.
+///
+/// # Errors
+/// None that a checked request could cause.
+pub(super) fn hide_cookies(head: &mut RequestHeader, own: &OwnCookies) -> pingora::Result<()> {
+    let Some(others) = own.hide(&head.headers) else { return Ok(()) };
+    head.remove_header(&header::COOKIE);
+    others.into_iter().try_for_each(|field| head.append_header(header::COOKIE, field).map(drop))
 }
 
 /// Tells the steps that asked for it what the server gets, once: a second try sends the same.

@@ -45,7 +45,10 @@ fn block(preset: &'static Preset) -> String {
     let host = format!("{}.example.com", preset.name);
     let mut text = format!("{}\n\n```toml\n{}```\n\n## What the preset sets\n\n", preset.about(), preset.sample());
     let rules = preset.source.split_once("[route]\n").map_or("", |(_, rules)| rules);
-    text.push_str("Any of these keys on the route wins; `without = [\"KIND\"]` drops a step of that kind.\n\n");
+    text.push_str(
+        "Any of these keys on the route wins; its `use` is added behind the preset's, and `without = [\"KIND\"]` drops a step of \
+         that kind.\n\n",
+    );
     text.push_str(&format!("```toml\n[route]\n{rules}```\n"));
     let tell = preset.tell(&host);
     if !tell.is_empty() {
@@ -69,7 +72,7 @@ const LIST: &str = "\
 Made from the presets by `./dev docs`; do not edit.
 
 A route says `preset = \"NAME\"` and gets the limits, times and repairs that its backend needs. Each is a file in
-`routes/presets/`; any key on the route wins over it. `edge explain URL` shows what counts.
+`routes/presets/`; any key on the route wins over it, but for `use`, which is added behind the preset's. `edge explain URL` shows what counts.
 
 | backend | preset | what it sees to |
 |---|---|---|

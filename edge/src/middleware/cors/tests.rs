@@ -69,11 +69,14 @@ fn answers_name_the_origin_and_vary_by_it() {
 
 #[test]
 fn everybody_means_a_star_without_credentials() {
-    let middleware = made("cors", "origins = \"*\"\nheaders = \"*\"");
+    let middleware = made("cors", "origins = \"*\"\nheaders = \"*\"\nexpose = \"X-Total\"");
     let request = of("https://anybody.example");
-    let (_, mut done) = ask(&middleware, &request);
-    let (_, head) = reply(&middleware, &request, &mut done, 200, &[]);
-    assert_eq!((head.len(), &head["access-control-allow-origin"]), (1, &HeaderValue::from_static("*")));
+    for request in [request.clone(), get("/"), request.header("origin", "https://other.example")] {
+        let (_, mut done) = ask(&middleware, &request);
+        let (_, head) = reply(&middleware, &request, &mut done, 200, &[]);
+        assert_eq!((head.len(), &head["access-control-allow-origin"]), (2, &HeaderValue::from_static("*")));
+        assert_eq!(head["access-control-expose-headers"], "X-Total", "a cache may keep it for a page");
+    }
     let (flow, _) = ask(&middleware, &preflight("https://anybody.example"));
     let Flow::Answer(answer) = flow else { panic!("{flow:?}") };
     let headers = answer.headers.iter().find(|(name, _)| *name == header::ACCESS_CONTROL_ALLOW_HEADERS);

@@ -64,6 +64,22 @@ fn programs_and_answers_without_a_body_are_left_alone() {
 }
 
 #[test]
+fn caches_are_told_that_there_is_a_page_for_others() {
+    let program = get("/").header("accept", "application/json");
+    let vary = |settings: &str, request: &Request, status: u16, fields: &[(&str, &str)]| {
+        let (_, head) = page(settings, request, status, fields);
+        head.get_all("vary").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for request in [&browser(), &program] {
+        assert_eq!(vary(PAGES, request, 404, &[]), ["Accept"]);
+        let origin = [("vary", "Origin"), ("vary", "Accept-Encoding, accept")];
+        assert_eq!(vary(PAGES, request, 404, &origin), ["Origin", "Accept-Encoding, accept"], "it says so already");
+        assert!(vary(PAGES, request, 200, &[]).is_empty(), "there is no page for this");
+        assert!(vary("text = { 404 = \"x\" }", request, 404, &[]).is_empty(), "servers speak for themselves");
+    }
+}
+
+#[test]
 fn a_page_is_read_from_its_file_when_the_route_is_built() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("down.html"), "of a file").unwrap();

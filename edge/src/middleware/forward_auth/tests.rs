@@ -92,6 +92,19 @@ async fn who_may_pass_comes_with_what_the_answer_says() {
 }
 
 #[tokio::test]
+async fn rules_for_paths_see_one_spelling_unless_there_are_none() {
+    for (settings, line) in
+        [("", "x-forwarded-uri: /admin/x?%2f"), ("path_rules = false", "x-forwarded-uri: //%61dmin;y/x?%2f")]
+    {
+        let (address, heads) = server("HTTP/1.1 204 Fine\r\n\r\n");
+        let (flow, _) = ask_and_wait(&login(&address, settings), &get("//%61dmin;y/x?%2F")).await;
+        assert!(matches!(flow, Flow::Next), "{flow:?}");
+        let head = heads.recv().expect("it was asked");
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line} in {head}");
+    }
+}
+
+#[tokio::test]
 async fn any_other_answer_goes_to_the_client() {
     let (address, _heads) = server(
         "HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\

@@ -5,13 +5,12 @@ use std::time::Duration;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-use crate::middleware::Fields;
+use crate::middleware::own_cookies::{CookieNames, LOGIN};
 
 /// The names of one middleware's cookies.
 #[derive(Debug, Clone)]
 pub(super) struct Jar {
-    session: String,
-    login: String,
+    names: CookieNames,
     domain: Option<String>,
 }
 
@@ -27,22 +26,28 @@ impl Jar {
     pub(super) fn new(name: &str, domain: Option<String>) -> Self {
         // The browser holds a cookie to what its name promises: only over TLS, and of no other host.
         let prefix = if domain.is_some() { "__Secure-" } else { "__Host-" };
-        Self { session: format!("{prefix}{name}"), login: format!("__Host-{name}-login-"), domain }
+        let names = CookieNames { session: format!("{prefix}{name}"), login: format!("__Host-{name}{LOGIN}") };
+        Self { names, domain }
+    }
+
+    /// The names of all of them.
+    pub(super) fn names(&self) -> &CookieNames {
+        &self.names
     }
 
     /// The name that a session is sealed under.
     pub(super) fn session_name(&self) -> &str {
-        &self.session
+        &self.names.session
     }
 
     /// The name of a login in flight.
     pub(super) fn login_name(&self, tag: &str) -> String {
-        format!("{}{tag}", self.login)
+        format!("{}{tag}", self.names.login)
     }
 
     /// The sealed session of a request. None if there is none or a piece of it is missing.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<String> {
-        let (count, first) = value(headers, &self.session)?.split_once('.')?;
+        let (count, first) = value(headers, &self.names.session)?.split_once('.')?;
         let count = count.parse::<usize>().ok().filter(|count| (1..=PIECES).contains(count))?;
         let rest = (1..count).map(|index| value(headers, &self.piece(index)));
         [Some(first)].into_iter().chain(rest).collect()
@@ -50,7 +55,7 @@ impl Jar {
 
     /// Whether the request has anything that looks like a session.
     pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
-        value(headers, &self.session).is_some()
+        value(headers, &self.names.session).is_some()
     }
 
     /// The sealed login in flight of this tag.
@@ -60,12 +65,12 @@ impl Jar {
 
     /// The tag in the name of a login in flight.
     pub(super) fn login_tag<'n>(&self, name: &'n str) -> Option<&'n str> {
-        name.strip_prefix(&self.login)
+        name.strip_prefix(&self.names.login)
     }
 
     /// The names of all logins in flight.
     pub(super) fn logins<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h str> {
-        crumbs(headers).filter_map(|(name, _)| name).filter(|name| name.starts_with(&self.login))
+        crumbs(headers).filter_map(|(name, _)| name).filter(|name| name.starts_with(&self.names.login))
     }
 
     /// Has the browser keep a session. None if it is too long for cookies.
@@ -77,7 +82,7 @@ impl Jar {
         }
         let first = format!("{}.{}", pieces.len(), pieces.first()?);
         let domain = self.domain.as_deref();
-        let mut cookies = vec![cookie(&self.session, &first, left, domain)];
+        let mut cookies = vec![cookie(&self.names.session, &first, left, domain)];
         cookies.extend((1..).zip(&pieces[1..]).map(|(index, piece)| cookie(&self.piece(index), piece, left, domain)));
         cookies.extend(self.surplus(headers, pieces.len()));
         cookies.into_iter().collect()
@@ -85,7 +90,7 @@ impl Jar {
 
     /// Has the browser forget its session.
     pub(super) fn forget(&self, headers: &HeaderMap) -> Vec<HeaderValue> {
-        let first = cookie(&self.session, "", Duration::ZERO, self.domain.as_deref());
+        let first = cookie(&self.names.session, "", Duration::ZERO, self.domain.as_deref());
         first.into_iter().chain(self.surplus(headers, 1).flatten()).collect()
     }
 
@@ -99,34 +104,8 @@ impl Jar {
         cookie(name, "", Duration::ZERO, None)
     }
 
-    /// Leaves our cookies out of what the server sees: it could use them elsewhere. The others stay as they are.
-    pub(super) fn hide(&self, fields: &mut Fields<'_>) {
-        let seen: Vec<HeaderValue> = fields.all(&COOKIE).into_iter().cloned().collect();
-        let left: Vec<HeaderValue> = seen.iter().filter_map(|field| self.without_ours(field)).collect();
-        if left != seen {
-            fields.replace(COOKIE, left);
-        }
-    }
-
-    fn without_ours(&self, field: &HeaderValue) -> Option<HeaderValue> {
-        let crumbs: Vec<&[u8]> = field.as_bytes().split(|byte| *byte == b';').collect();
-        let others: Vec<&[u8]> = crumbs.iter().copied().filter(|crumb| !self.is_ours(crumb)).collect();
-        if others.len() == crumbs.len() {
-            return Some(field.clone());
-        }
-        let joined = others.join(&b';');
-        HeaderValue::from_bytes(joined.trim_ascii()).ok().filter(|value| !value.is_empty())
-    }
-
-    fn is_ours(&self, crumb: &[u8]) -> bool {
-        split(crumb).0.is_some_and(|name| {
-            let piece = name.strip_prefix(&self.session);
-            piece.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) || name.starts_with(&self.login)
-        })
-    }
-
     fn piece(&self, index: usize) -> String {
-        format!("{}.{index}", self.session)
+        format!("{}.{index}", self.names.session)
     }
 
     /// Pieces of an earlier, longer session.
@@ -227,20 +206,5 @@ mod tests {
             assert_eq!(jar().session(&headers(&[odd])), None, "{odd}");
         }
         assert_eq!(jar().session(&headers(&["a=b;__Host-edge=1.x;c"])).as_deref(), Some("x"));
-    }
-
-    #[test]
-    fn the_server_sees_every_cookie_but_ours() {
-        let hidden = |cookies: &[&str]| {
-            let (base, mut edits) = (headers(cookies), Vec::new());
-            let mut fields = Fields::new(&base, &mut edits);
-            jar().hide(&mut fields);
-            fields.all(&COOKIE).into_iter().cloned().collect::<Vec<_>>()
-        };
-        assert_eq!(hidden(&["a=1; __Host-edge=1.x; b=\"2\";c"]), ["a=1; b=\"2\";c"]);
-        assert_eq!(hidden(&["__Host-edge=1.x; a=1", "__Host-edge.1=y", "__Host-edge-login-abc=z"]), ["a=1"]);
-        assert!(hidden(&["__Host-edge=1.x"]).is_empty());
-        let others = ["a=1;; b", "__Host-edged=1", "__Host-edge-x=1"];
-        assert_eq!(hidden(&others), others, "byte for byte");
     }
 }

@@ -13,7 +13,7 @@ use super::login::{Login, PATIENCE};
 use super::refresh::Refreshed;
 use super::session::{Session, State, Unix};
 use super::settings::Unauthenticated;
-use crate::middleware::authorization::{drop_field, set_field};
+use crate::middleware::authorization::{drop_credential, set_field};
 use crate::middleware::{Ask, Asker, Denial, Flow, Reply};
 use crate::telemetry::{LoginResult, Refusal};
 
@@ -98,7 +98,6 @@ impl Oidc {
         for (name, value) in self.settings.rules.told(person) {
             set_field(ask, name, value);
         }
-        self.jar.hide(&mut ask.headers());
         Flow::Next
     }
 
@@ -106,7 +105,7 @@ impl Oidc {
     pub(super) fn pass_token(&self, ask: &mut Ask<'_>, credential: &Credential) -> Flow {
         let flow = self.pass(ask, &credential.person);
         if matches!(flow, Flow::Next) && !self.settings.pass_authorization {
-            drop_field(ask, &AUTHORIZATION);
+            drop_credential(ask, &AUTHORIZATION);
         }
         flow
     }

@@ -1,7 +1,8 @@
 //! The middleware with time as an argument.
 
 use super::super::Done;
-use super::super::testing::{ask, get, made, reply};
+use super::super::testing::{ask, get, made, made_in, reply};
+use super::super::tokens;
 use super::*;
 
 use crate::middleware::testing::Request;
@@ -61,6 +62,40 @@ fn users_and_header_fields_have_buckets_of_their_own() {
     for request in [get("/").header("x-key", "a"), get("/").header("x-key", "b"), get("/")] {
         assert!(matches!(at(&by_key, &request, None, NOW), Flow::Next));
         assert!(matches!(at(&by_key, &request, None, NOW), Flow::Refuse(_)));
+    }
+}
+
+#[test]
+fn a_credential_counts_that_was_checked_and_hidden_from_the_server() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let made: [(String, String); 2] = std::array::from_fn(|_| tokens::make().expect("randomness"));
+    let line = |(index, (_, hash)): (usize, &(String, String))| {
+        format!("[[token]]\nname = \"t{index}\"\nsha256 = \"{hash}\"\n")
+    };
+    let text: String = made.iter().enumerate().map(line).collect();
+    std::fs::write(dir.path().join("tokens.toml"), text).expect("it can be written");
+    let login = made_in(dir.path(), "api-token", "tokens_file = \"tokens.toml\"\nheader = \"X-Api-Key\"");
+    let rate = rate_of(Law::new(1, Duration::from_secs(60), 1), By::Header(HeaderName::from_static("x-api-key")));
+    for (token, _) in &made {
+        let request = get("/").header("x-api-key", token);
+        for passes in [true, false] {
+            let (flow, mut done) = ask(&login, &request);
+            assert!(matches!(flow, Flow::Next), "{flow:?}");
+            let flow = rate.at(&mut Ask { from: request.asker(), done: &mut done }, NOW);
+            assert_eq!(matches!(flow, Flow::Next), passes, "each token has a bucket of its own");
+        }
+    }
+}
+
+#[test]
+fn a_field_that_was_dropped_unchecked_makes_no_bucket() {
+    let name = HeaderName::from_static("remote-user");
+    let rate = rate_of(Law::new(1, Duration::from_secs(60), 1), By::Header(name.clone()));
+    for (value, passes) in [("a", true), ("b", false)] {
+        let (request, mut done) = (get("/").header("remote-user", value), Done::default());
+        let mut ask = Ask { from: request.asker(), done: &mut done };
+        ask.headers().remove(name.clone());
+        assert_eq!(matches!(rate.at(&mut ask, NOW), Flow::Next), passes, "one address, one bucket");
     }
 }
 
