@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use routes::route::Route;
 use routes::table::Table;
 
+use crate::conn::h1_head::HeadLimits;
 use crate::middleware::Middleware;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
@@ -58,6 +59,9 @@ pub struct Snapshot {
     redirects: HashMap<String, u16>,
     /// Counts what no route takes.
     pub unrouted: RouteMetrics,
+    /// The largest head that some route allows: what a connection takes before it is known for whom. Each route holds its
+    /// requests to its own limits behind that.
+    pub heads: HeadLimits,
 }
 
 impl Snapshot {
@@ -69,8 +73,9 @@ impl Snapshot {
         redirects: HashMap<String, u16>,
         unrouted: RouteMetrics,
     ) -> Self {
-        let sites = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
-        Self { generation, table, sites, redirects, unrouted }
+        let sites: HashMap<_, _> = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
+        let heads = sites.values().fold(HeadLimits::default(), largest);
+        Self { generation, table, sites, redirects, unrouted, heads }
     }
 
     /// What serves `route`.
@@ -91,6 +96,15 @@ impl Snapshot {
     /// The port of HTTPS to which requests on this entrypoint are sent, if they are.
     pub fn redirect_port(&self, entrypoint: &str) -> Option<u16> {
         self.redirects.get(entrypoint).copied()
+    }
+}
+
+fn largest(heads: HeadLimits, site: &Arc<Site>) -> HeadLimits {
+    let limits = &site.route.limits;
+    HeadLimits {
+        head_bytes: heads.head_bytes.max(usize::try_from(limits.headers).unwrap_or(usize::MAX)),
+        fields: heads.fields.max(limits.fields as usize),
+        line_bytes: heads.line_bytes,
     }
 }
 

@@ -70,6 +70,45 @@ fn a_head_over_32_kib_or_100_fields_is_431() {
 }
 
 #[test]
+fn a_route_may_allow_larger_heads_than_others_without_a_restart() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let (value, many) = (format!("X: {}", "a".repeat(40 * 1024)), ["-H", "X: 1"].repeat(150));
+    let statuses = |host: &str| {
+        let url = format!("https://{host}/");
+        let heads = [vec!["-H", &value], many.clone()];
+        let asked = heads.iter().flat_map(|head| {
+            ["--http1.1", "--http2"].map(|protocol| edge.https(&url, &[&[protocol], &head[..]].concat()).status)
+        });
+        asked.collect::<Vec<_>>()
+    };
+    let wide = |limits: &str| {
+        let url = backend.url();
+        let route = format!(
+            "[[route]]\nhost = \"wide.test\"\nentrypoint = [\"http\", \"https\"]\nupstream = \"{url}\"\n\
+             limits = {{ {limits} }}\n"
+        );
+        edge.write_route("wide.toml", &route);
+        edge.reload().success();
+    };
+    wide("");
+    assert_eq!(statuses("wide.test"), [431; 4]);
+    wide("headers = \"64KiB\", fields = 200");
+    assert_eq!(statuses("wide.test"), [200; 4]);
+    assert_eq!(statuses("app.test"), [431; 4], "nobody else");
+    let mut most = Wire::http(&edge);
+    most.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\n{}\r\n", "X: 1\r\n".repeat(200)));
+    assert_eq!(most.answer().status, 431, "more than any route allows");
+    wide("fields = 256");
+    most = Wire::http(&edge);
+    for (fields, status) in [(255, 200), (256, 431)] {
+        let fields = "X: 1\r\n".repeat(fields);
+        most.send(format!("GET / HTTP/1.1\r\nHost: wide.test\r\n{fields}\r\n"));
+        assert_eq!(most.answer().status, status);
+    }
+}
+
+#[test]
 fn http2_counts_every_crumb_of_a_cookie_and_every_byte_of_the_list() {
     let backend = Backend::hello("app");
     let edge = edge("", &backend);

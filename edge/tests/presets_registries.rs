@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use support::backend::{Backend, Exchange, Then};
+use support::edge::TestEdge;
 use support::presets::{PROTOCOLS, before, own_address, pieces_pass_one_by_one, route, say, stream};
 
 /// A registry that wants tokens of a service which it names as it was told to, and names uploads by what its proxy says.
@@ -57,7 +58,7 @@ impl RegistryStandIn {
 
 /// Login, upload and download of a client that believes every address it is told.
 #[track_caller]
-fn a_client_gets_through(name: &str, edge: &support::edge::TestEdge, realm: &str, on_server: &str) {
+fn a_client_gets_through(name: &str, edge: &TestEdge, realm: &str, on_server: &str) {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.as_file().set_len(20 << 20).expect("there is room");
     let layer = format!("@{}", file.path().display());
@@ -91,6 +92,20 @@ fn harbor_with_a_wrong_external_url_sends_clients_here() {
     let harbor = RegistryStandIn { told: "http://harbor.internal:8080/service", health: "/api/v2.0/ping" }.start();
     let edge = before("harbor", &harbor.url(), "");
     a_client_gets_through("harbor", &edge, "/service/token", "");
+}
+
+#[test]
+fn a_harbor_token_for_very_many_projects_needs_a_larger_head() {
+    let harbor = RegistryStandIn { told: "", health: "/api/v2.0/ping" }.start();
+    let small = route("gitea", &harbor.url(), "");
+    let large = route("harbor", &harbor.url(), "limits = { headers = \"64KiB\" }");
+    let edge = TestEdge::with_routes(&[("small.toml", &small), ("large.toml", &large)]);
+    let token = format!("x-token: {}", "a".repeat(40 * 1024));
+    for protocol in PROTOCOLS {
+        let ask = |url: &str| edge.https(url, &[protocol, "-H", &token, "-H", "authorization: Bearer good"]).status;
+        assert_eq!(ask("https://harbor.test/v2/a/manifests/1"), 201, "{protocol}");
+        assert_eq!(ask("https://gitea.test/v2/a/manifests/1"), 431, "{protocol}");
+    }
 }
 
 /// Requirements: add prefix; response rewrite. Some addresses that Nexus gives name the repository, and they are served too.

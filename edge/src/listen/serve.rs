@@ -23,6 +23,7 @@ use super::open::OpenConns;
 use crate::conn::body_watch::BodyWatch;
 use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
+use crate::conn::h1_head::HeadLimits;
 use crate::conn::pace::PaceLimits;
 use crate::conn::pingora_io::h2_digest;
 use crate::conn::stream::{EdgeStream, Refuse};
@@ -69,6 +70,8 @@ pub struct Serving<'a> {
     pub conn: &'a Arc<ConnFacts>,
     /// Its limits.
     pub limits: &'a ServeLimits,
+    /// How large the heads of its requests may be.
+    pub heads: HeadLimits,
     /// Keeps the clock of idle times.
     pub open: &'a OpenConns,
     /// Catches and counts a panic of one request beside others.
@@ -132,7 +135,9 @@ impl Serving<'_> {
 
     /// Serves an HTTP/2 connection to its end.
     pub async fn h2(mut self, stream: Stream) {
-        let handshake = server::handshake(stream, Some(self.limits.h2.clone()));
+        let mut options = self.limits.h2.clone();
+        options.max_header_list_size(u32::try_from(self.heads.head_bytes).unwrap_or(u32::MAX));
+        let handshake = server::handshake(stream, Some(options));
         let Ok(Ok(mut connection)) = tokio::time::timeout(GOODBYE * 2, handshake).await else { return };
         let mut streams = JoinSet::new();
         let (mut malformed, mut draining) = (0, false);
