@@ -17,6 +17,9 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+/// The largest payload that a peer takes unasked (RFC 9113 section 4.2).
+const FRAME: usize = 16 * 1024;
+
 /// `ENHANCE_YOUR_CALM` (RFC 9113 section 7).
 pub(crate) const CALM: u32 = 11;
 
@@ -95,10 +98,16 @@ impl H2Wire {
         self.wire.send(bytes);
     }
 
-    /// A request without a body.
+    /// A request without a body, its head in as many frames as it takes.
     #[track_caller]
     pub(crate) fn get(&mut self, stream: u32, fields: &[(&str, &str)]) {
-        self.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(fields)));
+        let block = block(fields);
+        let last = block.len().div_ceil(FRAME) - 1;
+        for (number, piece) in block.chunks(FRAME).enumerate() {
+            let (kind, begin) = if number == 0 { (HEADERS, END_STREAM) } else { (CONTINUATION, 0) };
+            let end = if number == last { END_HEADERS } else { 0 };
+            self.send(&frame(kind, begin | end, stream, piece));
+        }
     }
 
     /// The next frame; none when the edge has closed.
