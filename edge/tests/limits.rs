@@ -158,6 +158,33 @@ fn a_head_far_too_large_for_http2_ends_its_stream_alone() {
 }
 
 #[test]
+fn a_client_that_sends_a_megabyte_of_head_can_read_why_it_is_refused() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let mut other = Wire::http(&edge);
+    other.send(GET);
+    assert_eq!(other.answer().status, 200);
+    let field = format!("X: {}", "a".repeat(100 * 1024));
+    let curl = ["-H", &field].repeat(9);
+    for answer in
+        [edge.http("http://app.test/", &curl), edge.https("https://app.test/", &[&["--http1.1"], &curl[..]].concat())]
+    {
+        assert_eq!(answer.status, 431, "{} {}", answer.exit, answer.said);
+        assert!(answer.text().starts_with("431 The request header is too large.\n"), "{}", answer.text());
+    }
+    let head = format!("GET / HTTP/1.1\r\nHost: app.test\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
+    for mut wire in [Wire::http(&edge), TlsClient::new(&edge).connect("app.test")] {
+        wire.send(&head);
+        let reply = wire.answer();
+        assert!(reply.status == 431 && reply.text().contains("too large"), "{}", reply.head);
+        assert_eq!(wire.rest(), b"");
+    }
+    other.send(GET);
+    assert_eq!(other.answer().status, 200, "others go on");
+    assert_eq!((refusals(&edge, "header_too_large"), backend.requests()), (4.0, 2));
+}
+
+#[test]
 fn a_list_that_is_small_on_the_wire_and_large_in_memory_is_refused() {
     let backend = Backend::hello("app");
     let edge = edge("", &backend);
