@@ -1,6 +1,8 @@
 //! HTTP/2 as a test writes it, frame by frame, over TLS: also what no client library would send.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::time::Duration;
+
 use super::edge::TestEdge;
 use super::wire::{TlsClient, Wire};
 
@@ -117,6 +119,12 @@ impl H2Wire {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
         Some(Frame { kind: head[3], flags: head[4], stream, payload: self.wire.exactly_or_end(length)? })
+    }
+
+    /// The next frame if one begins within that time, or none.
+    #[track_caller]
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
+        if self.wire.hears(time) { self.next() } else { None }
     }
 
     /// Reads until a frame of this kind comes.
