@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use routes::route::Route;
 use routes::table::Table;
 
+use crate::conn::h1_head::HeadLimits;
 use crate::middleware::{Middleware, OwnCookies};
 use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
@@ -60,6 +61,9 @@ pub struct Snapshot {
     pub own_cookies: OwnCookies,
     /// Counts what no route takes.
     pub unrouted: RouteMetrics,
+    /// The largest head that some route allows: what a connection takes before it is known for whom. Each route holds its
+    /// requests to its own limits behind that.
+    pub heads: HeadLimits,
 }
 
 impl Snapshot {
@@ -74,7 +78,8 @@ impl Snapshot {
         let sites: HashMap<_, _> = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
         let steps = sites.values().flat_map(|site: &Arc<Site>| site.steps.iter());
         let own_cookies = OwnCookies::of(steps.filter_map(|step| step.cookies()));
-        Self { generation, table, sites, redirects, own_cookies, unrouted }
+        let heads = sites.values().fold(HeadLimits::default(), largest);
+        Self { generation, table, sites, redirects, own_cookies, unrouted, heads }
     }
 
     /// What serves `route`.
@@ -95,6 +100,15 @@ impl Snapshot {
     /// The port of HTTPS to which requests on this entrypoint are sent, if they are.
     pub fn redirect_port(&self, entrypoint: &str) -> Option<u16> {
         self.redirects.get(entrypoint).copied()
+    }
+}
+
+fn largest(heads: HeadLimits, site: &Arc<Site>) -> HeadLimits {
+    let limits = &site.route.limits;
+    HeadLimits {
+        head_bytes: heads.head_bytes.max(usize::try_from(limits.headers).unwrap_or(usize::MAX)),
+        fields: heads.fields.max(limits.fields as usize),
+        line_bytes: heads.line_bytes,
     }
 }
 

@@ -27,6 +27,10 @@ fn edge(limits: &str, backend: &Backend) -> TestEdge {
     TestEdge::with_config(&format!("{PLAIN}\n[limits]\n{limits}\n"), &[("app.toml", &route)])
 }
 
+/// How the engine writes `:status: 200`, which has an index (RFC 7541 appendix A), and 431 (section 6.2.1 and appendix B).
+const OK: u8 = 0x88;
+const TOO_LARGE: &[u8] = &[0x48, 0x83, 0x69, 0x90, 0xff];
+
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
 
 fn refusals(edge: &TestEdge, reason: &str) -> f64 {
@@ -70,27 +74,114 @@ fn a_head_over_32_kib_or_100_fields_is_431() {
 }
 
 #[test]
+fn a_route_may_allow_larger_heads_than_others_without_a_restart() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let (value, many) = (format!("X: {}", "a".repeat(40 * 1024)), ["-H", "X: 1"].repeat(150));
+    let statuses = |host: &str| {
+        let url = format!("https://{host}/");
+        let heads = [vec!["-H", &value], many.clone()];
+        let asked = heads.iter().flat_map(|head| {
+            ["--http1.1", "--http2"].map(|protocol| edge.https(&url, &[&[protocol], &head[..]].concat()).status)
+        });
+        asked.collect::<Vec<_>>()
+    };
+    let wide = |limits: &str| {
+        let url = backend.url();
+        let route = format!(
+            "[[route]]\nhost = \"wide.test\"\nentrypoint = [\"http\", \"https\"]\nupstream = \"{url}\"\n\
+             limits = {{ {limits} }}\n"
+        );
+        edge.write_route("wide.toml", &route);
+        edge.reload().success();
+    };
+    wide("");
+    assert_eq!(statuses("wide.test"), [431; 4]);
+    wide("headers = \"64KiB\", fields = 200");
+    assert_eq!(statuses("wide.test"), [200; 4]);
+    assert_eq!(statuses("app.test"), [431; 4], "nobody else");
+    let mut most = Wire::http(&edge);
+    most.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\n{}\r\n", "X: 1\r\n".repeat(200)));
+    assert_eq!(most.answer().status, 431, "more than any route allows");
+    wide("fields = 256");
+    most = Wire::http(&edge);
+    for (fields, status) in [(255, 200), (256, 431)] {
+        let fields = "X: 1\r\n".repeat(fields);
+        most.send(format!("GET / HTTP/1.1\r\nHost: wide.test\r\n{fields}\r\n"));
+        assert_eq!(most.answer().status, status);
+    }
+}
+
+#[test]
 fn http2_counts_every_crumb_of_a_cookie_and_every_byte_of_the_list() {
     let backend = Backend::hello("app");
     let edge = edge("", &backend);
-    let statuses = |fields: Vec<(&str, &str)>| {
+    let status = |fields: Vec<(&str, &str)>| {
         let mut wire = H2Wire::open(&edge);
         wire.get(1, &[request("GET", "/"), fields].concat());
-        loop {
-            let frame = wire.next().expect("an answer");
-            if matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY) {
-                return (frame.kind, frame.payload);
-            }
-        }
+        wire.until(HEADERS).payload
     };
-    let (kind, payload) = statuses(vec![("cookie", "a=b"); 90]);
-    assert_eq!((kind, payload[0]), (HEADERS, 0x88), "200");
-    let refused = statuses(vec![("cookie", "a=b"); 101]);
-    assert!(refused.0 == HEADERS && refused.1[0] != 0x88, "{refused:?}");
-    let value = "a".repeat(10_000);
-    let large = statuses(vec![("x-a", &value), ("x-b", &value), ("x-c", &value), ("x-d", &value)]);
-    assert!(large.0 != HEADERS || large.1[0] != 0x88, "{large:?}");
+    assert_eq!(status(vec![("cookie", "a=b"); 90])[0], OK);
+    assert!(status(vec![("cookie", "a=b"); 101]).starts_with(TOO_LARGE));
+    let value = "a".repeat(8_000);
+    let fields = ["x-a", "x-b", "x-c", "x-d", "x-e"].map(|name| (name, value.as_str()));
+    assert_eq!(status(fields[..4].to_vec())[0], OK);
+    assert!(status(fields.to_vec()).starts_with(TOO_LARGE));
+    assert_eq!((refusals(&edge, "header_too_large"), refusals(&edge, "too_many_fields")), (1.0, 1.0));
+    assert_eq!(backend.requests(), 2);
+}
+
+#[test]
+fn a_head_that_is_too_large_for_http2_is_refused_with_its_reason() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let answer = edge.https("https://app.test/", &["--http2", "-H", &format!("X: {}", "a".repeat(40 * 1024))]);
+    assert_eq!((answer.status, answer.version.as_str()), (431, "2"), "{}", answer.said);
+    assert!(answer.text().starts_with("431 The request header is too large.\n"), "{}", answer.text());
+    assert_eq!(edge.metric("edge_refusals_total{reason=\"header_too_large\",route=\"app\"}"), Some(1.0));
+    edge.logs("\"reason\":\"header_too_large\"");
+    assert_eq!(backend.requests(), 0);
+}
+
+#[test]
+fn a_head_far_too_large_for_http2_ends_its_stream_alone() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let mut wire = H2Wire::open(&edge);
+    let value = "a".repeat(20_000);
+    let fields = ["x-a", "x-b", "x-c", "x-d"].map(|name| (name, value.as_str()));
+    wire.get(1, &[request("GET", "/"), fields.to_vec()].concat());
+    assert!(wire.until(HEADERS).payload.starts_with(TOO_LARGE));
+    wire.get(3, &request("GET", "/"));
+    assert_eq!(wire.until(HEADERS).payload[0], OK);
     assert_eq!(backend.requests(), 1);
+}
+
+#[test]
+fn a_client_that_sends_a_megabyte_of_head_can_read_why_it_is_refused() {
+    let backend = Backend::hello("app");
+    let edge = edge("", &backend);
+    let mut other = Wire::http(&edge);
+    other.send(GET);
+    assert_eq!(other.answer().status, 200);
+    let field = format!("X: {}", "a".repeat(100 * 1024));
+    let curl = ["-H", &field].repeat(9);
+    for answer in
+        [edge.http("http://app.test/", &curl), edge.https("https://app.test/", &[&["--http1.1"], &curl[..]].concat())]
+    {
+        assert_eq!(answer.status, 431, "{} {}", answer.exit, answer.said);
+        assert!(answer.text().starts_with("431 The request header is too large.\n"), "{}", answer.text());
+    }
+    let head = format!("GET / HTTP/1.1\r\nHost: app.test\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
+    for mut wire in [Wire::http(&edge), TlsClient::new(&edge).connect("app.test")] {
+        wire.send(&head);
+        let reply = wire.answer();
+        assert!(reply.status == 431 && reply.text().contains("too large"), "{}", reply.head);
+        assert_eq!(wire.rest(), b"");
+    }
+    other.send(GET);
+    assert_eq!(other.answer().status, 200, "others go on");
+    assert_eq!((refusals(&edge, "header_too_large"), backend.requests()), (4.0, 2));
 }
 
 #[test]

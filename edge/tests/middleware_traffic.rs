@@ -10,7 +10,7 @@ mod support {
     pub(crate) mod process;
 }
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -126,6 +126,40 @@ fn a_body_without_a_length_is_cut_where_it_grows_too_large() {
     client.send("1\r\nx\r\n").expect("sent");
     assert_eq!(client.head().expect("an answer").status, 413);
     assert_eq!(backend.body_bytes(), 10, "what is too much is not passed on");
+}
+
+#[test]
+fn a_body_without_a_length_is_cut_on_http2_too() {
+    let backend = Backend::echo();
+    let edge = edge(&backend.url(), "use = [{ kind = \"body-limit\", max = \"10B\" }]");
+    let upload = || {
+        Command::new("curl")
+            .args(["-q", "--silent", "--insecure", "--http2", "-T", "-", "--max-time", "60", "--connect-to"])
+            .args([&format!("::{}", edge.address("https")), "https://app.test/"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl is there")
+    };
+    let said = |curl: Child| {
+        let said = curl.wait_with_output().expect("it ends").stdout;
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let mut curl = upload();
+    let mut pieces = curl.stdin.take().expect("it is piped");
+    pieces.write_all(b"0123456789").expect("curl reads");
+    eventually("the first part arrives", || backend.body_bytes() == 10);
+    pieces.write_all(b"x").expect("curl reads");
+    drop(pieces);
+    let told = said(curl);
+    assert!(told.starts_with("413 The request body is larger than this route allows.\n"), "{told}");
+    let mut curl = upload();
+    // As much of it as curl takes before it is told.
+    let _ = curl.stdin.take().expect("it is piped").write_all(&[b'x'; 100_000]);
+    let told = said(curl);
+    assert!(told.starts_with("413 "), "{told}");
+    assert_eq!(backend.body_bytes(), 10, "what is too much is not passed on");
+    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"body_too_large\""]), 2.0);
 }
 
 #[test]

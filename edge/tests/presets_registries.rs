@@ -120,6 +120,20 @@ fn the_edges_own_401_before_a_registry_looks_like_one_of_a_registry() {
     }
 }
 
+#[test]
+fn a_harbor_token_for_very_many_projects_needs_a_larger_head() {
+    let harbor = RegistryStandIn { told: "", health: "/api/v2.0/ping" }.start();
+    let small = route("gitea", &harbor.url(), "");
+    let large = route("harbor", &harbor.url(), "limits = { headers = \"64KiB\" }");
+    let edge = TestEdge::with_routes(&[("small.toml", &small), ("large.toml", &large)]);
+    let token = format!("x-token: {}", "a".repeat(40 * 1024));
+    for protocol in PROTOCOLS {
+        let ask = |url: &str| edge.https(url, &[protocol, "-H", &token, "-H", "authorization: Bearer good"]).status;
+        assert_eq!(ask("https://harbor.test/v2/a/manifests/1"), 201, "{protocol}");
+        assert_eq!(ask("https://gitea.test/v2/a/manifests/1"), 431, "{protocol}");
+    }
+}
+
 /// Requirements: add prefix; response rewrite. Some addresses that Nexus gives name the repository, and they are served too.
 #[test]
 fn nexus_is_a_docker_registry_at_the_root_of_a_host() {

@@ -10,7 +10,6 @@ use rustls::ServerConfig;
 
 use super::RunError;
 use crate::config::Config;
-use crate::conn::h1_head::HeadLimits;
 use crate::conn::h2_guard::H2Limits;
 use crate::conn::pace::PaceLimits;
 use crate::conn::stream::StreamLimits;
@@ -19,8 +18,6 @@ use crate::listen::front_door::DoorLimits;
 use crate::listen::serve::ServeLimits;
 use crate::proxy::cx::KEEPALIVE_SECONDS;
 
-/// Request heads on both protocols.
-const HEAD_BYTES: usize = 32 * 1024;
 /// Window of one HTTP/2 stream: uploads are slow with less as soon as there is a distance.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Window of all streams of a connection together.
@@ -32,14 +29,12 @@ const STREAMS: u32 = 100;
 
 pub(super) fn limits(config: &Config) -> DoorLimits {
     let mut h2 = default_h2_options();
-    h2.max_header_list_size(HEAD_BYTES as u32)
-        .max_concurrent_streams(STREAMS)
+    h2.max_concurrent_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
     DoorLimits {
         handshake: Duration::from_secs(10),
-        head: HeadLimits { head_bytes: HEAD_BYTES, ..HeadLimits::default() },
         h2: H2Limits::default(),
         stream: StreamLimits::default(),
         serve: ServeLimits {

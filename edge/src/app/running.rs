@@ -237,6 +237,7 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
         caps: Caps::new(door::caps(&config, fit)),
         open: Arc::clone(&open),
         limits: door::limits(&config),
+        live: Arc::clone(&core.live),
         tasks: data.clone(),
         metrics: metrics.clone(),
         stop: stopping,

@@ -13,8 +13,8 @@ use tokio::time::Sleep;
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How much of what the client still sends is thrown away.
-const DISCARD: usize = 64 * 1024;
+/// How much of what the client still sends is thrown away: most clients read the answer only behind their whole request.
+const DISCARD: usize = 2 * 1024 * 1024;
 
 /// One closing connection.
 pub(super) struct Linger {

@@ -22,9 +22,9 @@ use super::tls::{self, Certificates, TlsFault};
 use crate::conn::control::Control;
 use crate::conn::facts::{ConnFacts, Protocol, TlsFacts};
 use crate::conn::h1_guard::H1Guard;
-use crate::conn::h1_head::HeadLimits;
 use crate::conn::h2_guard::{H2Guard, H2Limits};
 use crate::conn::stream::{EdgeStream, Guard, Refuse, StreamLimits};
+use crate::snapshot::Live;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, events};
 
@@ -46,8 +46,6 @@ pub struct Entrypoint {
 pub struct DoorLimits {
     /// From the accept to the end of the TLS handshake.
     pub handshake: Duration,
-    /// Request heads on HTTP/1.
-    pub head: HeadLimits,
     /// Frames on HTTP/2.
     pub h2: H2Limits,
     /// Pace of bodies and tunnels.
@@ -70,6 +68,8 @@ pub struct Shared {
     pub open: Arc<OpenConns>,
     /// Limits of each.
     pub limits: DoorLimits,
+    /// Whose routes say how large a head may be.
+    pub live: Arc<Live>,
     /// Owns their tasks.
     pub tasks: Tasks,
     /// Counts what happens.
@@ -238,8 +238,9 @@ impl FrontDoor {
             control: Control::default(),
         });
         let _entry = shared.open.enter(&facts);
+        let heads = shared.live.current().heads;
         let guard = match protocol {
-            Protocol::H1 => Guard::H1(H1Guard::new(shared.limits.head), Arc::clone(&shared.refuse)),
+            Protocol::H1 => Guard::H1(H1Guard::new(heads), Arc::clone(&shared.refuse)),
             Protocol::H2 => Guard::H2(H2Guard::new(shared.limits.h2)),
         };
         let stream = Box::new(EdgeStream::new(io, Arc::clone(&facts), guard, shared.limits.stream));
@@ -248,6 +249,7 @@ impl FrontDoor {
             refuse: &shared.refuse,
             conn: &facts,
             limits: &shared.limits.serve,
+            heads,
             open: &shared.open,
             tasks: &shared.tasks,
             stop: shared.stop.clone(),

@@ -23,6 +23,7 @@ use super::open::OpenConns;
 use crate::conn::body_watch::BodyWatch;
 use crate::conn::control::StreamFault;
 use crate::conn::facts::ConnFacts;
+use crate::conn::h1_head::HeadLimits;
 use crate::conn::pace::PaceLimits;
 use crate::conn::pingora_io::h2_digest;
 use crate::conn::stream::{EdgeStream, Refuse};
@@ -69,6 +70,8 @@ pub struct Serving<'a> {
     pub conn: &'a Arc<ConnFacts>,
     /// Its limits.
     pub limits: &'a ServeLimits,
+    /// How large the heads of its requests may be.
+    pub heads: HeadLimits,
     /// Keeps the clock of idle times.
     pub open: &'a OpenConns,
     /// Catches and counts a panic of one request beside others.
@@ -83,6 +86,11 @@ type H2Connection = h2::server::Connection<Stream, Bytes>;
 const MALFORMED_STREAMS: u32 = 32;
 /// How long a peer may take over the end of its connection: to read our GOAWAY, or to answer a graceful one.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// How far above the largest head that a route allows the HTTP/2 engine still takes one, so that its route refuses it with a
+/// reason: the engine's own 431 is bare, and nobody counts it. The engine also counts 32 bytes more for each field
+/// (RFC 9113 section 6.5.2) than routes do, and those have their place here.
+const HEADS_TO_REFUSE: usize = 32 * 1024;
 
 /// How an HTTP/2 connection goes on after one event.
 enum Next {
@@ -132,7 +140,9 @@ impl Serving<'_> {
 
     /// Serves an HTTP/2 connection to its end.
     pub async fn h2(mut self, stream: Stream) {
-        let handshake = server::handshake(stream, Some(self.limits.h2.clone()));
+        let mut options = self.limits.h2.clone();
+        options.max_header_list_size(header_list(&self.heads));
+        let handshake = server::handshake(stream, Some(options));
         let Ok(Ok(mut connection)) = tokio::time::timeout(GOODBYE * 2, handshake).await else { return };
         let mut streams = JoinSet::new();
         let (mut malformed, mut draining) = (0, false);
@@ -225,6 +235,11 @@ impl Serving<'_> {
         self.mark_idle();
         Instant::now() + if draining { GOODBYE } else { self.limits.h2_idle }
     }
+}
+
+/// The largest header list that the HTTP/2 engine takes.
+fn header_list(heads: &HeadLimits) -> u32 {
+    u32::try_from(heads.head_bytes.saturating_add(HEADS_TO_REFUSE)).unwrap_or(u32::MAX)
 }
 
 async fn sleep_until(at: Option<Instant>) {

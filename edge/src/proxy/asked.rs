@@ -7,6 +7,7 @@ use pingora::http::RequestHeader;
 use routes::host::Authority;
 
 use super::forwarded;
+use crate::conn::h1_head::HeadLimits;
 use crate::telemetry::Refusal;
 
 /// A request in the terms of routes.
@@ -34,19 +35,12 @@ impl Asked {
     }
 }
 
-/// Largest head on HTTP/2, where fields are counted as decoded.
-pub struct HeadBounds {
-    /// Fields, cookie crumbs counted.
-    pub fields: usize,
-    /// Bytes of the target.
-    pub target_bytes: usize,
-}
-
-/// Reads the head of a request.
+/// Reads the head of a request. On HTTP/2 nobody has counted its fields before, which are those that were decoded: cookie
+/// crumbs are counted one by one.
 ///
 /// # Errors
 /// The reason for which it is refused, whatever the routes say.
-pub fn read(head: &RequestHeader, bounds: &HeadBounds) -> Result<Asked, Refusal> {
+pub fn read(head: &RequestHeader, bounds: &HeadLimits) -> Result<Asked, Refusal> {
     if head.headers.len() > bounds.fields {
         return Err(Refusal::TooManyFields);
     }
@@ -60,7 +54,7 @@ pub fn read(head: &RequestHeader, bounds: &HeadBounds) -> Result<Asked, Refusal>
         return Err(Refusal::ExpectationFailed);
     }
     let target = target(head).ok_or(Refusal::BadRequestLine)?;
-    if target.len() > bounds.target_bytes {
+    if target.len() > bounds.line_bytes {
         return Err(Refusal::UriTooLong);
     }
     let authority = authority(head).ok_or(Refusal::BadHost)?;
@@ -114,7 +108,7 @@ fn expectation_is_known(headers: &HeaderMap<HeaderValue>) -> bool {
 mod tests {
     use super::*;
 
-    const BOUNDS: HeadBounds = HeadBounds { fields: 100, target_bytes: 8192 };
+    const BOUNDS: HeadLimits = HeadLimits { head_bytes: 32 * 1024, line_bytes: 8192, fields: 100 };
 
     fn head(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
         let mut head = RequestHeader::build(method, target.as_bytes(), None).expect("valid");

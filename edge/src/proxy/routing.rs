@@ -13,23 +13,19 @@ use routes::route::Route;
 use routes::rule::{Headers, Request};
 use routes::table::Found;
 
-use super::asked::{self, HeadBounds};
 use super::cx::Cx;
 use super::routed::Routed;
-use super::{Edge, answer, http01, itself, steps};
+use super::{Edge, answer, asked, http01, itself, steps};
 use crate::middleware::Denial;
 use crate::snapshot::{Serve, Site, Snapshot};
 use crate::telemetry::Refusal;
-
-/// Bounds of every head; routes may narrow them.
-const BOUNDS: HeadBounds = HeadBounds { fields: 100, target_bytes: 8 * 1024 };
 
 /// Routes one request.
 ///
 /// # Errors
 /// When an answer cannot be written.
 pub(super) async fn route(edge: &Edge, session: &mut Session, cx: &mut Cx) -> pingora::Result<Routed> {
-    cx.asked = match asked::read(session.req_header(), &BOUNDS) {
+    cx.asked = match asked::read(session.req_header(), &cx.snapshot.heads) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(refusal.into()),
     };
@@ -120,7 +116,7 @@ fn ask_for_pace(route: &Route, cx: &Cx) {
     }
 }
 
-/// What a route allows less of than the edge does.
+/// What a route allows less of than some other does.
 fn bounds(route: &Route, session: &Session) -> Option<Refusal> {
     let (limits, head) = (&route.limits, session.req_header());
     if head.headers.len() > limits.fields as usize {

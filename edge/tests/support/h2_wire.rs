@@ -1,6 +1,8 @@
 //! HTTP/2 as a test writes it, frame by frame, over TLS: also what no client library would send.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::time::Duration;
+
 use super::edge::TestEdge;
 use super::wire::{TlsClient, Wire};
 
@@ -16,6 +18,9 @@ pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+
+/// The largest payload that a peer takes unasked (RFC 9113 section 4.2).
+const FRAME: usize = 16 * 1024;
 
 /// `ENHANCE_YOUR_CALM` (RFC 9113 section 7).
 pub(crate) const CALM: u32 = 11;
@@ -95,10 +100,16 @@ impl H2Wire {
         self.wire.send(bytes);
     }
 
-    /// A request without a body.
+    /// A request without a body, its head in as many frames as it takes.
     #[track_caller]
     pub(crate) fn get(&mut self, stream: u32, fields: &[(&str, &str)]) {
-        self.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(fields)));
+        let block = block(fields);
+        let last = block.len().div_ceil(FRAME) - 1;
+        for (number, piece) in block.chunks(FRAME).enumerate() {
+            let (kind, begin) = if number == 0 { (HEADERS, END_STREAM) } else { (CONTINUATION, 0) };
+            let end = if number == last { END_HEADERS } else { 0 };
+            self.send(&frame(kind, begin | end, stream, piece));
+        }
     }
 
     /// The next frame; none when the edge has closed.
@@ -108,6 +119,12 @@ impl H2Wire {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
         Some(Frame { kind: head[3], flags: head[4], stream, payload: self.wire.exactly_or_end(length)? })
+    }
+
+    /// The next frame if one begins within that time, or none.
+    #[track_caller]
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
+        if self.wire.hears(time) { self.next() } else { None }
     }
 
     /// Reads until a frame of this kind comes.

@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
@@ -166,22 +167,45 @@ impl Wire {
     /// Reads more; false when the edge has closed.
     #[track_caller]
     pub(crate) fn more(&mut self) -> bool {
+        self.try_more().unwrap_or_else(|| {
+            panic!("the edge neither answers nor closes after {:?}", self.ahead.escape_ascii().to_string())
+        })
+    }
+
+    /// Whether there is something to read, the end included, at once or within that time.
+    pub(crate) fn hears(&mut self, time: Duration) -> bool {
+        if !self.ahead.is_empty() {
+            return true;
+        }
+        self.socket().set_read_timeout(Some(time)).expect("a time");
+        let heard = self.try_more().is_some();
+        self.socket().set_read_timeout(Some(PATIENCE)).expect("a time");
+        heard
+    }
+
+    /// As [`Self::more`]; none if nothing comes in time.
+    fn try_more(&mut self) -> Option<bool> {
         let mut block = [0; 16 * 1024];
         let read = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut block),
             Stream::Tls(stream) => stream.read(&mut block),
         };
         match read {
-            Ok(0) => false,
+            Ok(0) => Some(false),
             Ok(count) => {
                 self.ahead.extend(&block[..count]);
-                true
+                Some(true)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                panic!("the edge neither answers nor closes after {:?}", self.ahead.escape_ascii().to_string())
-            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
             // A reset, or a TLS connection that ends without its farewell.
-            Err(_) => false,
+            Err(_) => Some(false),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
         }
     }
 

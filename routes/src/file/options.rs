@@ -19,8 +19,9 @@ pub(super) const TLS: Shape = Shape::Table(&[Key::new(
 
 pub(super) const LIMITS: Shape = Shape::Table(&[
     Key::new("body", Shape::Bytes, "The most bytes of a request body.").default("\"none\""),
-    Key::new("headers", Shape::Bytes, "The most bytes of a request head.").default("\"32KiB\""),
-    Key::new("fields", Shape::Integer { min: 1, max: 10_000 }, "The most header fields, cookie crumbs counted.")
+    Key::new("headers", Shape::Bytes, "The most bytes of a request head. What is raised holds for new connections.")
+        .default("\"32KiB\""),
+    Key::new("fields", Shape::Integer { min: 1, max: 256 }, "The most header fields, cookie crumbs counted.")
         .default("100"),
     Key::new("min_rate", Shape::Rate, "The least rate of a body over 30 s, in both directions.").default("\"500B/s\""),
 ]);

@@ -63,6 +63,7 @@ async fn serve_h2(server: TcpStream, tasks: Tasks) {
         refuse: &refuse,
         conn: &conn,
         limits: &limits,
+        heads: HeadLimits::default(),
         open: &open,
         tasks: &tasks,
         stop: stopping,
