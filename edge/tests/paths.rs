@@ -58,7 +58,9 @@ fn a_raw_name_whose_route_does_not_take_a_request_is_no_way_around_the_rules_of_
         let route = |rest: &str| format!("[[route]]\n{rest}\n");
         let routes = [
             route(&format!("host = \"a.x.test\"\npath_policy = \"raw\"\n{condition}\nupstream = \"{url}\"")),
-            route("host = \"*.x.test\"\npath = \"/admin/\"\nentrypoint = [\"http\"]\nrespond = { status = 403 }"),
+            route(
+                "name = \"admin\"\nhost = \"*.x.test\"\npath = \"/admin/\"\nentrypoint = [\"http\"]\nrespond = { status = 403 }",
+            ),
             route(&format!("host = \"*.x.test\"\nentrypoint = [\"http\"]\nupstream = \"{url}\"")),
         ];
         let edge = TestEdge::with_routes(&[("app.toml", &routes.concat())]);
