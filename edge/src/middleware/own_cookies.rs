@@ -16,7 +16,7 @@ pub struct CookieNames {
 }
 
 /// What stands between the name of a middleware's cookies and the tag of a login in flight.
-pub const LOGIN: &str = "-login-";
+pub(super) const LOGIN: &str = "-login-";
 
 /// The cookies of all middlewares of one load.
 #[derive(Debug, Default)]
