@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use support::backend::{Backend, Then};
 use support::edge::TestEdge;
-use support::process::eventually;
 use support::wire::Wire;
 
 fn edge(backend: &Backend) -> TestEdge {
@@ -52,7 +51,7 @@ fn an_expectation_is_the_servers_to_answer_and_an_unknown_one_is_refused() {
         let answer = edge.https("https://app.test/", &[version, "-H", "Expect: a-miracle"]);
         assert_eq!(answer.status, 417, "{}", answer.said);
     }
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"expectation_failed\""]), 2.0);
+    edge.counts("edge_refusals_total", &["reason=\"expectation_failed\""], 2.0);
     assert_eq!(backend.requests(), 1);
 }
 
@@ -122,7 +121,7 @@ fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
         let answer = edge.https("https://small.test/", &[&chunked[..], &[&at]].concat());
         assert_eq!(answer.status, 413, "{version}: {} {}", answer.exit, answer.said);
     }
-    eventually("both are counted", || edge.metric_sum("edge_refusals_total", &["reason=\"body_too_large\""]) == 2.0);
+    edge.counts("edge_refusals_total", &["reason=\"body_too_large\""], 2.0);
     assert!(backend.body_bytes() <= 2 * 1024, "{}", backend.body_bytes());
     let small = edge.https("https://small.test/", &["-d", "abc"]);
     assert_eq!((small.status, small.header("x-body-bytes")), (200, Some("3")));

@@ -174,7 +174,7 @@ fn a_new_route_with_a_fault_is_closed_with_the_id_of_the_fault() {
     let words = answer.text();
     assert!(words.contains("has a fault in its configuration") && words.contains("The fault has the id "), "{words}");
     assert!(words.contains("request id: "), "{words}");
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"rejected_route\""]), 1.0);
+    edge.counts("edge_refusals_total", &["reason=\"rejected_route\""], 1.0);
     let row = edge.row("routes", "name", "b.test").expect("it is listed");
     assert_eq!((&row["state"], &row["faults"][0]["line"]), (&"rejected".into(), &3.into()), "{row}");
     let ready = edge.ask_admin("/readyz");
