@@ -10,8 +10,8 @@ mod support {
 }
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, RwLock};
 
 use support::backend::{Backend, Then};
 use support::curl::{Answer, curl};
@@ -31,7 +31,9 @@ fn get(edge: &TestEdge, args: &[&str]) -> Answer {
     edge.https("https://app.test/", args)
 }
 
-const OFTEN: &str = "every = \"100ms\", timeout = \"500ms\", up_after = 2, down_after = 2";
+const OFTEN: &str = "every = \"100ms\", timeout = \"10s\", up_after = 2, down_after = 2";
+/// The same for a server that hangs.
+const IMPATIENT: &str = "every = \"100ms\", timeout = \"500ms\", up_after = 2, down_after = 2";
 
 fn state(edge: &TestEdge, server: &str) -> String {
     let row = edge.row("upstreams", "server", server).expect("it is listed");
@@ -100,19 +102,18 @@ fn when_all_servers_are_down_by_their_checks_nobody_waits_for_them_and_the_edge_
 
 #[test]
 fn a_server_that_hangs_is_found_out_within_the_time_of_its_check() {
-    let hangs = Arc::new(AtomicBool::new(true));
-    let held = Arc::clone(&hangs);
+    let gate = Arc::new(RwLock::new(()));
+    let entry = Arc::clone(&gate);
+    let hangs = gate.write().expect("nobody panics");
     let backend = Backend::start(move |exchange| {
-        while held.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
+        drop(entry.read().expect("nobody panics"));
         exchange.answer("200 OK", &[], b"awake")
     });
-    let edge = before(&format!("servers = \"{}\"\nhealth = {{ path = \"/\", {OFTEN} }}", backend.url()));
+    let edge = before(&format!("servers = \"{}\"\nhealth = {{ path = \"/\", {IMPATIENT} }}", backend.url()));
     eventually("it is down", || state(&edge, &backend.url()) == "down");
     let row = edge.row("upstreams", "server", &backend.url()).expect("listed");
     assert!(row["last_error"]["text"].as_str().is_some_and(|text| text.contains("no answer within")), "{row}");
-    hangs.store(false, Ordering::SeqCst);
+    drop(hangs);
     eventually("it is up", || get(&edge, &[]).text() == "awake");
 }
 
