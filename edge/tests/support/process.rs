@@ -46,6 +46,19 @@ pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Waits until a value stays as it is for longer than what changes it usually rests: the value.
+#[track_caller]
+pub(crate) fn settled<T: PartialEq>(what: &str, mut look: impl FnMut() -> T) -> T {
+    let (mut last, mut same) = (look(), 0);
+    eventually(what, || {
+        let now = look();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == 25
+    });
+    last
+}
+
 /// A port of loopback that is free now. Another program may take it first, so prefer port 0 where a
 /// program can say which one it got.
 pub(crate) fn free_port() -> u16 {
