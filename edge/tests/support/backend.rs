@@ -24,6 +24,7 @@ pub(crate) struct Seen {
     open: AtomicUsize,
     requests: AtomicUsize,
     body_bytes: AtomicUsize,
+    sent: AtomicUsize,
     heads: Mutex<Vec<String>>,
     streams: Mutex<Vec<TcpStream>>,
     stopped: AtomicBool,
@@ -200,6 +201,11 @@ impl Backend {
         self.seen.body_bytes.load(Ordering::SeqCst)
     }
 
+    /// Bytes that scripts have sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.seen.sent.load(Ordering::SeqCst)
+    }
+
     /// The heads of all requests so far, exact.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.heads.lock().expect("no script panics").clone()
@@ -283,7 +289,9 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.get_mut().write_all(bytes)?;
+        self.seen.sent.fetch_add(bytes.len(), Ordering::SeqCst);
+        Ok(())
     }
 
     /// A whole answer with its length.
