@@ -42,6 +42,12 @@ fn dead() -> String {
     format!("http://127.0.0.1:{}", free_port())
 }
 
+/// Requests that are under way at a server.
+fn active(edge: &TestEdge, server: &Backend) -> u64 {
+    let row = edge.row("upstreams", "server", &server.url()).expect("it is listed");
+    row["active"].as_u64().expect("a number")
+}
+
 /// The cookie pair of an answer, as a client sends it back.
 fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").expect("a cookie is set");
@@ -63,15 +69,15 @@ fn the_one_with_the_fewest_requests_is_asked() {
             }
             let before = idle.requests();
             for _ in 0..5 {
+                // A request counts as active until a moment after its answer.
+                eventually("the idle one is idle", || active(&edge, &idle) == 0);
                 assert_eq!(get(&edge, &[]).text(), "idle", "{balance}");
             }
             assert_eq!(idle.requests(), before + 5);
-            assert_eq!(edge.row("upstreams", "server", &busy.0.url()).expect("listed")["active"], 1);
+            assert_eq!(active(&edge, &busy.0), 1);
             busy.1.send("done".to_owned()).expect("it waits");
         });
-        eventually("nothing is under way", || {
-            edge.row("upstreams", "server", &busy.0.url()).expect("listed")["active"] == 0
-        });
+        eventually("nothing is under way", || active(&edge, &busy.0) == 0);
     }
 }
 
