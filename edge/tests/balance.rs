@@ -172,7 +172,7 @@ fn a_backup_steps_in_and_steps_back() {
     let (spare, port) = (Backend::hello("spare"), free_port());
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let edge = before(&format!(
-        "servers = [\"http://{address}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", up_after = 1, down_after = 1 }}",
+        "servers = [\"http://{address}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", timeout = \"10s\", up_after = 1, down_after = 3 }}",
         spare.url()
     ));
     assert_eq!(get(&edge, &[]).text(), "spare");
