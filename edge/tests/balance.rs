@@ -11,13 +11,12 @@ mod support {
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 
 use support::backend::Backend;
 use support::curl::Answer;
 use support::edge::TestEdge;
-use support::process::{eventually, free_port};
+use support::process::{Nobody, eventually};
 use support::wire::TlsClient;
 
 /// A route of `app.test` with these lines of its own and of its `[route.upstream]`.
@@ -36,10 +35,6 @@ fn get(edge: &TestEdge, args: &[&str]) -> Answer {
 fn list(backends: &[&Backend]) -> String {
     let urls: Vec<String> = backends.iter().map(|backend| format!("\"{}\"", backend.url())).collect();
     format!("[{}]", urls.join(", "))
-}
-
-fn dead() -> String {
-    format!("http://127.0.0.1:{}", free_port())
 }
 
 /// Requests that are under way at a server.
@@ -169,14 +164,14 @@ fn a_server_without_weight_keeps_its_clients_and_gets_no_new_ones() {
 
 #[test]
 fn a_backup_steps_in_and_steps_back() {
-    let (spare, port) = (Backend::hello("spare"), free_port());
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let (spare, main) = (Backend::hello("spare"), Nobody::new());
     let edge = before(&format!(
-        "servers = [\"http://{address}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", timeout = \"10s\", up_after = 1, down_after = 3 }}",
+        "servers = [\"{}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", timeout = \"10s\", up_after = 1, down_after = 3 }}",
+        main.url(),
         spare.url()
     ));
     assert_eq!(get(&edge, &[]).text(), "spare");
-    let _main = Backend::start_at(address, |exchange| exchange.answer("200 OK", &[], b"main"));
+    let _main = Backend::start_on(main.listen(), |exchange| exchange.answer("200 OK", &[], b"main"));
     eventually("the first server is asked again", || get(&edge, &[]).text() == "main");
     let asked = spare.requests();
     assert!((0..5).all(|_| get(&edge, &[]).text() == "main"));
@@ -326,10 +321,11 @@ fn when_all_servers_are_unavailable_the_last_answer_is_the_answer() {
 
 #[test]
 fn explain_tells_how_servers_are_chosen_and_judged() {
+    let nobody = Nobody::new();
     let edge = before(&format!(
         "servers = [\"{}\", {{ url = \"unix:/run/x.sock\", backup = true }}]\nbalance = \"least-requests\"\n\
          health = {{ path = \"/ping\" }}\nslow_start = \"30s\"",
-        dead()
+        nobody.url()
     ));
     let said = edge.command(&["explain", "https://app.test/"]).success();
     for words in

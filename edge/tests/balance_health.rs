@@ -17,7 +17,7 @@ use support::backend::{Backend, Then};
 use support::curl::{Answer, curl};
 use support::edge::TestEdge;
 use support::h2c::H2cServer;
-use support::process::{eventually, free_port, settled};
+use support::process::{Nobody, eventually, settled};
 
 fn route(own: &str, upstream: &str) -> String {
     format!("[[route]]\nhost = \"app.test\"\n{own}\n[route.upstream]\n{upstream}\n")
@@ -83,9 +83,9 @@ fn a_server_that_fails_its_checks_gets_no_request_until_it_passes_them() {
 
 #[test]
 fn when_all_servers_are_down_by_their_checks_nobody_waits_for_them_and_the_edge_is_still_ready() {
-    let port = free_port();
-    let edge = before(&format!("servers = \"http://127.0.0.1:{port}\"\nhealth = {{ {OFTEN} }}"));
-    eventually("it is down", || state(&edge, &format!("http://127.0.0.1:{port}")) == "down");
+    let nobody = Nobody::new();
+    let edge = before(&format!("servers = \"{}\"\nhealth = {{ {OFTEN} }}", nobody.url()));
+    eventually("it is down", || state(&edge, &nobody.url()) == "down");
     let row = edge.row("upstreams", "route", "app.test").expect("listed");
     assert_eq!(row["last_error"]["text"], "no connection: Connection refused (os error 111)");
     for version in ["--http1.1", "--http2"] {

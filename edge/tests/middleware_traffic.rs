@@ -20,7 +20,7 @@ use support::client::{Client, Trust};
 use support::curl::Answer;
 use support::edge::TestEdge;
 use support::h2c::H2cServer;
-use support::process::{eventually, free_port};
+use support::process::{Nobody, eventually};
 
 const PROTOCOLS: [&str; 2] = ["--http1.1", "--http2"];
 
@@ -346,8 +346,9 @@ fn an_answer_that_can_have_no_body_says_no_length_and_the_connection_goes_on() {
 
 #[test]
 fn a_dead_server_gets_a_page_of_our_own() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let edge = edge(&nobody, "use = [{ kind = \"error-pages\", text = { 502 = \"<h1>{status} of {host}</h1>\" } }]");
+    let nobody = Nobody::new();
+    let edge =
+        edge(&nobody.url(), "use = [{ kind = \"error-pages\", text = { 502 = \"<h1>{status} of {host}</h1>\" } }]");
     for protocol in PROTOCOLS {
         let answer = get(&edge, protocol, "/", &["-H", "accept: text/html,*/*"]);
         assert_eq!((answer.status, answer.text().as_str()), (502, "<h1>502 of app.test</h1>"), "{}", answer.said);
@@ -453,8 +454,8 @@ fn a_mirror_gets_what_the_server_gets() {
 fn a_mirror_that_is_down_or_never_answers_does_not_touch_the_original() {
     let backend = Backend::echo();
     let (silent, _held) = Backend::held();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    for (to, wanted) in [(silent.url(), "busy"), (nobody, "failed")] {
+    let nobody = Nobody::new();
+    for (to, wanted) in [(silent.url(), "busy"), (nobody.url(), "failed")] {
         let settings = format!("use = [{{ kind = \"mirror\", to = \"{to}\", at_once = 2, timeout = \"1h\" }}]");
         let edge = edge(&backend.url(), &settings);
         for protocol in PROTOCOLS {

@@ -19,7 +19,7 @@ use support::backend::{Backend, Then};
 use support::curl::Answer;
 use support::edge::{PLAIN, TestEdge};
 use support::names::Names;
-use support::process::{Process, answers, eventually, free_port, run};
+use support::process::{Nobody, Process, answers, eventually, free_port, run};
 
 /// A route of `app.test` with this `[route.upstream]`.
 fn route(upstream: &str) -> String {
@@ -34,10 +34,6 @@ fn get(edge: &TestEdge, args: &[&str]) -> Answer {
     edge.https("https://app.test/", args)
 }
 
-/// A server of which nothing is left.
-fn dead() -> String {
-    format!("http://127.0.0.1:{}", free_port())
-}
 
 fn retries(edge: &TestEdge) -> f64 {
     edge.metric_sum("edge_retries_total", &[])
@@ -64,8 +60,8 @@ fn servers_take_turns_by_their_weights() {
 
 #[test]
 fn a_dead_server_costs_no_request_while_another_lives() {
-    let backend = Backend::echo();
-    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead(), backend.url()));
+    let (dead, backend) = (Nobody::new(), Backend::echo());
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead.url(), backend.url()));
     for flag in ["--http1.1", "--http2"] {
         for body in [&[][..], &["-d", "12345"], &["-T", "/etc/services", "-X", "POST"]] {
             let answer = get(&edge, &[&[flag], body].concat());
@@ -82,7 +78,8 @@ fn a_dead_server_costs_no_request_while_another_lives() {
 
 #[test]
 fn when_every_server_is_dead_the_client_is_told_so() {
-    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead(), dead()));
+    let dead = [Nobody::new(), Nobody::new()];
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead[0].url(), dead[1].url()));
     for (flag, body) in
         [("--http1.1", &[][..]), ("--http2", &[]), ("--http1.1", &["-d", "x"]), ("--http2", &["-d", "x"])]
     {
@@ -99,11 +96,10 @@ fn when_every_server_is_dead_the_client_is_told_so() {
 
 #[test]
 fn a_server_that_comes_back_is_asked_again() {
-    let port = free_port();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let edge = before(&format!("servers = \"http://{address}\""));
+    let nobody = Nobody::new();
+    let edge = before(&format!("servers = \"{}\"", nobody.url()));
     assert_eq!(get(&edge, &[]).status, 502);
-    let _backend = Backend::start_at(address, |exchange| exchange.answer("200 OK", &[], b"back"));
+    let _backend = Backend::start_on(nobody.listen(), |exchange| exchange.answer("200 OK", &[], b"back"));
     assert_eq!(get(&edge, &[]).text(), "back", "the only server is asked, failing or not");
 }
 

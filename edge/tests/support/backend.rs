@@ -50,12 +50,20 @@ impl Backend {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), script)
     }
 
-    /// The same at a given address, as for a server that comes back.
+    /// The same at a given address.
     pub(crate) fn start_at(
         address: SocketAddr,
         script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(address, move |stream, seen| converse(stream, seen, &script))
+    }
+
+    /// The same on what listens already.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve_on(listener, move |stream, seen| converse(stream, seen, &script))
     }
 
     /// Answers 200 with the exact head of the request as the body; `x-body-bytes` is the length of the
@@ -166,7 +174,10 @@ impl Backend {
 
     /// Any bytes: `talk` owns each connection.
     pub(crate) fn serve(address: SocketAddr, talk: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).expect("the address is free");
+        Self::serve_on(TcpListener::bind(address).expect("the address is free"), talk)
+    }
+
+    fn serve_on(listener: TcpListener, talk: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let seen = Arc::new(Seen::default());
         let (talk, counters) = (Arc::new(talk), Arc::clone(&seen));
