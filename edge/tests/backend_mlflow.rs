@@ -19,8 +19,11 @@ use support::mlflow::Mlflow;
 use support::oidc::{CLIENT, Oidc};
 use support::process::{eventually, free_port, run};
 
+/// Its one worker takes 300 MiB before it answers whether it is well.
+const PATIENT: &str = "upstream.health.timeout = \"1m\"";
+
 fn route(name: &str, port: u16, rest: &str) -> String {
-    let upstream = format!("upstream = \"http://127.0.0.1:{port}\"");
+    let upstream = format!("upstream.servers = \"http://127.0.0.1:{port}\"\n{PATIENT}");
     format!("[[route]]\nname = \"{name}\"\nhost = \"{name}.test\"\npreset = \"mlflow\"\n{upstream}\n{rest}\n")
 }
 
@@ -116,8 +119,8 @@ fn it_lives_below_a_prefix_too() {
     let edge = TestEdge::with_routes(&[(
         "mlflow.toml",
         &format!(
-            "[[route]]\nhost = \"mlflow.test\"\npath = \"/mlflow\"\npreset = \"mlflow\"\n[route.upstream]\n\
-             servers = \"http://127.0.0.1:{port}\"\nhealth = {{ path = \"/mlflow/health\" }}\n"
+            "[[route]]\nhost = \"mlflow.test\"\npath = \"/mlflow\"\npreset = \"mlflow\"\n\
+             upstream.servers = \"http://127.0.0.1:{port}\"\nupstream.health.path = \"/mlflow/health\"\n{PATIENT}\n"
         ),
     )]);
     let allowed = allowed(&edge);
