@@ -116,7 +116,7 @@ fn a_kept_connection_that_turns_out_closed_costs_no_get_and_sends_no_post_twice(
                 _ => exchange.answer("200 OK", &[], b"yes"),
             }
         });
-        let edge = before(&format!("servers = \"{}\"", backend.url()));
+        let edge = before(&format!("servers = \"{}\"\ntimeouts = {{ pool_idle = \"1m\" }}", backend.url()));
         assert_eq!(get(&edge, &[]).status, 200);
         let args: &[&str] = if method == "POST" { &["-d", "12345"] } else { &[] };
         let answer = get(&edge, args);
