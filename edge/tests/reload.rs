@@ -353,10 +353,14 @@ fn a_thousand_reloads_leave_nothing_behind() {
     };
     turns(0, 200);
     let lines = edge.metrics().lines().count();
-    let before = (edge.memory(), edge.metric("edge_process_threads"));
-    turns(200, 1_200);
+    // A leak grows in each of these; the allocator's own steps do not.
+    let mut memory = vec![edge.memory()];
+    for from in [200, 450, 700, 950] {
+        turns(from, from + 250);
+        memory.push(edge.memory());
+    }
     assert!(edge.metric("edge_config_generation").is_some_and(|generation| generation > 1_000.0));
-    assert!(edge.memory() - before.0 < 8e6, "{} then {}", before.0, edge.memory());
+    assert!(memory.windows(2).any(|pair| pair[1] - pair[0] < 1e6), "{memory:?}");
     assert!(edge.metric("edge_process_open_fds").is_some_and(|files| files < 60.0));
     assert!(edge.metrics().lines().count() <= lines + 2, "{}", edge.metrics());
     clients.end_without_failure();
