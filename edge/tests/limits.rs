@@ -129,8 +129,12 @@ fn a_head_has_ten_seconds_however_it_drips() {
         wire.send(GET);
         assert_eq!(wire.answer().status, 200);
         thread::spawn(move || {
-            for byte in GET.bytes().take(12) {
-                drop(wire.try_send([byte]));
+            // Not beyond the ten seconds: what comes behind the end of a connection resets it, and a reset takes the
+            // answer with it.
+            for byte in GET.bytes().take(10) {
+                if wire.try_send([byte]).is_err() {
+                    break;
+                }
                 thread::sleep(std::time::Duration::from_millis(900));
             }
             wire
