@@ -15,6 +15,9 @@ use support::backend::{Backend, Then};
 use support::edge::TestEdge;
 use support::wire::Wire;
 
+/// More than a client has sent when it is answered early, and little enough that the rest of it is soon read and forgotten.
+const LARGE: u64 = 1 << 20;
+
 fn edge(backend: &Backend) -> TestEdge {
     let url = backend.url();
     let both = "entrypoint = [\"http\", \"https\"]";
@@ -71,7 +74,7 @@ fn a_refusal_by_the_server_comes_before_the_body_is_sent() {
 fn an_early_answer_to_a_large_upload_can_be_read() {
     let backend = Backend::echo();
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     let file = file.to_str().expect("text");
     for version in ["--http1.1", "--http2"] {
         for expect in ["Expect: 100-continue", "Expect:"] {
@@ -95,7 +98,7 @@ fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
         Ok(Then::Keep)
     });
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     for version in ["--http1.1", "--http2"] {
         let answer = edge.https("https://app.test/", &[version, "-H", "Expect:", "-T", file.to_str().expect("text")]);
         assert_eq!(
@@ -113,7 +116,7 @@ fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
 fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
     let backend = Backend::echo();
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     let file = file.to_str().expect("text");
     for version in ["--http1.1", "--http2"] {
         let chunked = [version, "-X", "POST", "-H", "Transfer-Encoding: chunked", "-H", "Expect:", "--data-binary"];

@@ -277,7 +277,7 @@ fn a_server_that_answers_before_it_has_the_body_is_heard() {
     });
     let edge = edge(&backend);
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), vec![b'x'; 4 << 20]).expect("there is room");
+    std::fs::write(file.path(), vec![b'x'; 1 << 20]).expect("there is room");
     for version in BOTH {
         let upload = format!("@{}", file.path().display());
         let answer = edge.https("https://app.test/", &[version, "-H", "expect:", "--data-binary", &upload]);
