@@ -86,6 +86,27 @@ fn socket_io_talks_by_websocket_and_by_polling() {
     assert_eq!(socketio(&edge, "polling,websocket", "websocket"), "one");
 }
 
+/// Requirement: websocket upgrade. A session is known to one server alone: that which the client came to first.
+#[test]
+fn socket_io_stays_with_its_server() {
+    let servers = ["one", "two"].map(|name| stand_in("socketio_server.py", &[name]));
+    let route = format!(
+        "[[route]]\nhost = \"open-webui.test\"\npreset = \"open-webui\"\nupstream.servers = [\"{}\", \"{}\"]\n\
+         upstream.balance = \"sticky:SRV\"\n",
+        servers[0].1, servers[1].1
+    );
+    let edge = TestEdge::with_routes(&[("live.toml", &route)]);
+    let mut met = Vec::new();
+    eventually("each server has had a client of its own", || {
+        for (transports, expected) in [("polling", "polling"), ("polling,websocket", "websocket")] {
+            let names = socketio(&edge, transports, expected);
+            assert!(["one", "two"].contains(&names.as_str()), "{transports}: {names}");
+            met.push(names);
+        }
+        ["one", "two"].iter().all(|name| met.iter().any(|met| met == name))
+    });
+}
+
 /// Requirement: websocket upgrade; where it is refused, the client falls back to what works.
 #[test]
 fn socket_io_falls_back_to_polling() {
