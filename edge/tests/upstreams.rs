@@ -11,10 +11,12 @@ mod support {
 }
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use support::backend::{Backend, Then};
 use support::curl::Answer;
 use support::edge::{PLAIN, TestEdge};
@@ -33,7 +35,6 @@ fn before(upstream: &str) -> TestEdge {
 fn get(edge: &TestEdge, args: &[&str]) -> Answer {
     edge.https("https://app.test/", args)
 }
-
 
 fn retries(edge: &TestEdge) -> f64 {
     edge.metric_sum("edge_retries_total", &[])
@@ -101,6 +102,48 @@ fn a_server_that_comes_back_is_asked_again() {
     assert_eq!(get(&edge, &[]).status, 502);
     let _backend = Backend::start_on(nobody.listen(), |exchange| exchange.answer("200 OK", &[], b"back"));
     assert_eq!(get(&edge, &[]).text(), "back", "the only server is asked, failing or not");
+}
+
+/// A server whose queue of connections is full: the system lets who comes next wait without a word.
+fn full() -> (TcpListener, Vec<TcpStream>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    socket.listen(0).expect("it is bound");
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().expect("it is bound");
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok();
+    let waiting = std::iter::from_fn(connect).collect();
+    (listener, waiting)
+}
+
+/// Requirement: connect timeout of a route.
+#[test]
+fn a_server_that_takes_no_connection_in_time_is_one_that_cannot_be_reached() {
+    let (server, _waiting) = full();
+    let address = server.local_addr().expect("it is bound");
+    // Without the limit, the client would give up first.
+    let edge = before(&format!(
+        "servers = \"http://{address}\"\ntimeouts = {{ connect = \"1s\", first_byte = \"10m\" }}\nretries = {{ attempts = 0 }}"
+    ));
+    for flag in ["--http1.1", "--http2"] {
+        let answer = get(&edge, &[flag]);
+        assert_eq!((answer.status, answer.exit), (502, 0), "{}", answer.said);
+        assert!(answer.text().contains("cannot be reached"), "{}", answer.text());
+    }
+    edge.counts("edge_refusals_total", &["reason=\"connect_failed\""], 2.0);
+}
+
+#[test]
+fn an_unused_connection_is_kept_for_its_time_and_no_longer() {
+    for (time, accepted) in [("10m", 1), ("100ms", 2)] {
+        let backend = Backend::hello("yes");
+        let edge = before(&format!("servers = \"{}\"\ntimeouts = {{ pool_idle = \"{time}\" }}", backend.url()));
+        assert_eq!(get(&edge, &[]).text(), "yes");
+        if accepted == 2 {
+            eventually("it is closed", || backend.open() == 0);
+        }
+        assert_eq!((get(&edge, &[]).text().as_str(), backend.accepted()), ("yes", accepted), "{time}");
+    }
 }
 
 /// Requirement: no request with a body is sent twice.
