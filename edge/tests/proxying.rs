@@ -87,6 +87,20 @@ fn both_protocols_of_clients_reach_an_http_2_server_in_clear() {
 }
 
 #[test]
+fn both_protocols_of_clients_reach_an_http_2_server_at_a_socket_of_the_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = H2cServer::at_socket(&folder.path().join("app.sock"));
+    let route =
+        format!("[[route]]\nhost = \"app.test\"\nupstream = {{ servers = \"{}\", http = \"h2c\" }}\n", server.url());
+    let edge = TestEdge::with_routes(&[("app.toml", &route)]);
+    for (flag, version) in CLIENTS {
+        let answer = get(&edge, "/x?y=1", &[flag, "-d", "12345"]);
+        assert_eq!((answer.status, answer.version.as_str()), (200, version), "{}", answer.said);
+        assert_eq!(answer.text(), "POST /x?y=1 5");
+    }
+}
+
+#[test]
 fn a_websocket_client_talks_through_the_edge() {
     let backend = Backend::websocket();
     let edge = before(&backend.url());
