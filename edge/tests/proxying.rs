@@ -209,14 +209,14 @@ fn answers_without_a_body_have_none_and_the_connection_goes_on() {
 fn an_upload_to_a_server_on_http2_may_take_longer_than_the_limits_of_its_answer() {
     let server = H2cServer::start();
     let route = format!(
-        "[[route]]\nhost = \"app.test\"\n[route.upstream]\nservers = [\"{}\"]\ntimeouts = {{ first_byte = \"1s\", idle = \"1s\" }}\n",
+        "[[route]]\nhost = \"app.test\"\n[route.upstream]\nservers = [\"{}\"]\ntimeouts = {{ first_byte = \"2s\", idle = \"2s\" }}\n",
         server.url()
     );
     let edge = TestEdge::with_routes(&[("app.toml", &route)]);
     for flag in ["--http1.1", "--http2"] {
-        // At 100 kB a second it takes two seconds and more.
+        // At 100 kB a second it takes three seconds and more.
         let file = edge.path("upload");
-        std::fs::write(&file, vec![0; 250_000]).expect("written");
+        std::fs::write(&file, vec![0; 350_000]).expect("written");
         let path = file.display().to_string();
         let answer = edge.https("https://app.test/", &[flag, "-T", &path, "--limit-rate", "100K"]);
         assert_eq!((answer.status, answer.exit), (200, 0), "{flag}: {}", answer.said);
