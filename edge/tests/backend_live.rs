@@ -57,10 +57,16 @@ fn tokens_arrive_one_by_one_at_the_clients_of_vllm_and_ollama() {
     model_clients("all_arrive");
 }
 
-/// Requirement: disconnect propagation, while the server has nothing to send.
+/// Requirement: disconnect propagation within a second, while the server has nothing to send.
 #[test]
 fn a_client_that_leaves_is_told_to_the_model_server() {
     model_clients("leaving_is_told");
+}
+
+/// Requirement: disconnect propagation within a second, before a byte of the answer.
+#[test]
+fn a_client_that_leaves_before_the_first_token_is_told_to_the_model_server() {
+    model_clients("leaving_before_the_first_token_is_told");
 }
 
 /// An edge before a Socket.IO server that knows these transports (all, if none is named).
