@@ -130,6 +130,29 @@ fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
     assert_eq!((small.status, small.header("x-body-bytes")), (200, Some("3")));
 }
 
+/// Requirement: trailers. Those of HTTP/1 end here, as RFC 9112 (7.1.2) lets them: the engine reads and forgets them. The
+/// bodies are whole, and what comes next on their connections is what was sent next. Those of HTTP/2 pass: proxying.rs.
+#[test]
+fn trailers_of_http1_are_read_to_their_end_and_go_no_further() {
+    let backend = Backend::start(|exchange| {
+        let length = exchange.drain()?;
+        exchange.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n")?;
+        exchange.send(format!("2\r\n{length:02}\r\n0\r\nx-sum: of-server\r\n\r\n").as_bytes())?;
+        Ok(Then::Keep)
+    });
+    let edge = edge(&backend);
+    let mut wire = Wire::http(&edge);
+    for _ in 0..2 {
+        wire.send("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
+        wire.send("4\r\nbody\r\n0\r\nX-Sum: of-client\r\n\r\n");
+        assert_eq!(wire.answer().text(), "04");
+    }
+    let answer = edge.https("https://app.test/", &["--http2", "-d", "body"]);
+    assert_eq!((answer.status, answer.exit, answer.text().as_str()), (200, 0, "04"), "{}", answer.said);
+    assert_eq!((answer.header("x-sum"), backend.trailers()), (None, Vec::new()));
+    assert_eq!((backend.requests(), backend.accepted()), (3, 1), "{:?}", backend.heads());
+}
+
 #[test]
 fn an_unread_body_is_never_taken_for_the_next_request() {
     let backend = Backend::start(|exchange| {

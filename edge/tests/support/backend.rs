@@ -26,6 +26,7 @@ pub(crate) struct Seen {
     body_bytes: AtomicUsize,
     sent: AtomicUsize,
     heads: Mutex<Vec<String>>,
+    trailers: Mutex<Vec<String>>,
     streams: Mutex<Vec<TcpStream>>,
     stopped: AtomicBool,
 }
@@ -217,6 +218,11 @@ impl Backend {
         self.seen.sent.load(Ordering::SeqCst)
     }
 
+    /// The fields behind all chunked bodies so far, exact.
+    pub(crate) fn trailers(&self) -> Vec<String> {
+        self.seen.trailers.lock().expect("no script panics").clone()
+    }
+
     /// The heads of all requests so far, exact.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.heads.lock().expect("no script panics").clone()
@@ -348,8 +354,13 @@ impl Exchange<'_> {
             let size = usize::from_str_radix(self.text_line()?.split(';').next().unwrap_or_default().trim(), 16);
             let size = size.map_err(io::Error::other)?;
             if size == 0 {
-                while !self.text_line()?.trim().is_empty() {}
-                return Ok(total);
+                loop {
+                    let line = self.text_line()?;
+                    if line.trim().is_empty() {
+                        return Ok(total);
+                    }
+                    self.seen.trailers.lock().expect("no script panics").push(line);
+                }
             }
             total += self.copy(size, into)?;
             self.text_line()?;
