@@ -248,6 +248,7 @@ fn whatever_a_server_does_instead_of_answering_has_its_status_and_reason_and_har
     edge.counts("edge_refusals_total", &["reason=\"upstream_timeout\"", "route=\"\""], streams);
 }
 
+/// Requirement: idle timeout of a route.
 #[test]
 fn a_server_that_falls_silent_in_the_middle_of_its_answer_is_cut_and_the_cut_can_be_seen() {
     let backend = Backend::start(|exchange| {

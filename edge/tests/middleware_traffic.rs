@@ -379,7 +379,7 @@ fn an_error_of_a_server_gets_a_page_where_it_is_wanted() {
     }
 }
 
-/// Requirement: add prefix, replace prefix, redirect by a regular expression.
+/// Requirements: add prefix, replace prefix, regex redirect.
 #[test]
 fn moved_and_rewritten_paths_go_where_they_should() {
     let backend = Backend::echo();

@@ -99,8 +99,8 @@ fn the_origin_of_the_page_itself_is_dropped() {
     }
 }
 
-/// Requirement: response rewrite: Location, Content-Location and Link that mean this place. Requirement: response rewrite: Set-Cookie
-/// with Secure, Path and Domain.
+/// Requirements: response rewrite: Location (and Content-Location) that means this place; response rewrite: Link of the same kind;
+/// response rewrite: Set-Cookie with Secure, Path and Domain.
 #[test]
 fn addresses_and_cookies_of_a_server_that_believes_to_be_elsewhere_are_mended() {
     let backend = Backend::start(|exchange| {

@@ -126,7 +126,7 @@ fn memory_does_not_grow_for_a_client_that_does_not_read() {
     assert_eq!(edge.https("https://app.test/", &["-o", "/dev/null"]).exit, 0, "one that reads is not");
 }
 
-/// Requirement: timeouts of a route.
+/// Requirement: first byte timeout of a route.
 #[test]
 fn a_server_that_does_not_answer_in_time_is_a_504_in_words() {
     for (flag, version) in CLIENTS {
