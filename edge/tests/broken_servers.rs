@@ -188,6 +188,25 @@ fn resetting() -> Backend {
     })
 }
 
+/// What clients of each version get from a server of that name, and those of another server meanwhile.
+#[track_caller]
+fn ask(edge: &TestEdge, name: &str, status: u16, reason: &str) {
+    for version in BOTH {
+        for body in [&[][..], &["-d", "x"]] {
+            let answer = edge.https(&format!("https://{name}.test/"), &[&[version][..], body].concat());
+            if NEVER_SILENT.contains(&name) && version == "--http2" {
+                assert_eq!((answer.status, answer.exit), (0, 92), "{name} {body:?}: {answer:?}");
+                continue;
+            }
+            assert_eq!((answer.status, answer.exit), (status, 0), "{name} {version} {body:?}: {answer:?}");
+            assert!(answer.text().contains("request id: "), "{name}: {}", answer.text());
+        }
+        assert_eq!(edge.https("https://good.test/", &[version]).text(), "good", "after {name}");
+    }
+    let labels = [format!("reason=\"{reason}\""), format!("route=\"{name}\"")];
+    edge.counts("edge_refusals_total", &labels.each_ref().map(String::as_str), noted(name) as f64);
+}
+
 #[test]
 fn whatever_a_server_does_instead_of_answering_has_its_status_and_reason_and_harms_nobody_else() {
     let (held, release) = Backend::held();
@@ -212,22 +231,11 @@ fn whatever_a_server_does_instead_of_answering_has_its_status_and_reason_and_har
     let edge = TestEdge::with_routes(&[("all.toml", &text)]);
     std::thread::scope(|scope| {
         let waiting = BOTH.map(|version| scope.spawn(|| edge.https("https://held.test/", &[version])));
-        for (name, _, status, reason) in &servers {
-            for version in BOTH {
-                for body in [&[][..], &["-d", "x"]] {
-                    let answer = edge.https(&format!("https://{name}.test/"), &[&[version][..], body].concat());
-                    if NEVER_SILENT.contains(name) && version == "--http2" {
-                        assert_eq!((answer.status, answer.exit), (0, 92), "{name} {body:?}: {answer:?}");
-                        continue;
-                    }
-                    assert_eq!((answer.status, answer.exit), (*status, 0), "{name} {version} {body:?}: {answer:?}");
-                    assert!(answer.text().contains("request id: "), "{name}: {}", answer.text());
-                }
-                assert_eq!(edge.https("https://good.test/", &[version]).text(), "good", "after {name}");
-            }
-            let labels = [format!("reason=\"{reason}\""), format!("route=\"{name}\"")];
-            edge.counts("edge_refusals_total", &labels.each_ref().map(String::as_str), noted(name) as f64);
-        }
+        // All at once: those who wait are not to wait for one server after the other.
+        let edge = &edge;
+        let asking: Vec<_> =
+            servers.iter().map(|(name, _, status, reason)| scope.spawn(|| ask(edge, name, *status, reason))).collect();
+        asking.into_iter().for_each(|asking| asking.join().expect("what is said of this server holds"));
         BOTH.iter().for_each(|_| release.send("in the end".to_owned()).expect("they wait"));
         for waiting in waiting {
             assert_eq!(waiting.join().expect("no panic").text(), "in the end");
