@@ -55,6 +55,16 @@ fn a_stripped_prefix_leaves_the_rest_of_the_target_untouched() {
 }
 
 #[test]
+fn the_benchmark_has_a_row_for_every_kind() {
+    let bench = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/middleware.rs");
+    let bench = std::fs::read_to_string(bench).expect("it is there");
+    let rows = bench.split("const ROWS").nth(1).and_then(|rest| rest.split("];").next()).expect("a table");
+    let kinds = edge::middleware::KINDS.iter().map(|entry| entry.name);
+    let missing: Vec<_> = kinds.filter(|kind| !rows.contains(&format!("\"{kind}\","))).collect();
+    assert!(missing.is_empty(), "no row in benches/middleware.rs: {missing:?}");
+}
+
+#[test]
 fn a_denied_path_is_refused_with_its_reason_everywhere() {
     let backend = Backend::echo();
     let edge = edge(&backend.url(), "use = [{ kind = \"deny-path\", paths = \"/admin\" }]");
