@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# 1 GiB up and 1 GiB down through TLS: how fast, and how far resident memory grows meanwhile.
+# 10 GiB up and 10 GiB down through TLS: how fast, and how far resident memory grows meanwhile. BYTES and RUNS are for
+# shorter and for repeated runs.
 # shellcheck source=bench/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-runs=${RUNS:-3}
-size=${BYTES:-$((1024 * 1024 * 1024))}
+runs=${RUNS:-1}
+size=${BYTES:-$((10 * 1024 * 1024 * 1024))}
 
 write_config
 mkdir -p "$work/routes"

@@ -21,7 +21,7 @@ use support::authority::{config, issuing_root, orders};
 use support::client::{Client, Loop, Trust};
 use support::edge::TestEdge;
 use support::pebble::{Options, Pebble};
-use support::process::{eventually, eventually_some, free_port};
+use support::process::{Nobody, eventually, eventually_some, free_port};
 
 const ROUTE: &str = "[[route]]\nhost = \"a.edge.test\"\nrespond = \"hello\"\n";
 const NAME: &str = "a.edge.test";
@@ -118,9 +118,9 @@ fn what_is_kept_of_an_authority_is_for_nobody_else() {
 
 #[test]
 fn an_authority_that_cannot_be_reached_is_said_and_stops_nobody() {
-    let (http_port, nobody) = (free_port(), free_port());
+    let (http_port, nobody) = (free_port(), Nobody::new());
     let pebble = Pebble::start(&Options::new(http_port));
-    let directory = format!("https://127.0.0.1:{nobody}/dir");
+    let directory = format!("https://{}/dir", nobody.address());
     let mut edge = TestEdge::with_config(&config(&pebble, &directory, http_port), &[("a.toml", ROUTE)]);
     let row = failed(&edge, NAME);
     let said = row["last_error"]["text"].as_str().unwrap_or_default().to_owned();

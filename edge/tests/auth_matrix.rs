@@ -1,5 +1,6 @@
 //! Every middleware that lets in or keeps out, against every turn that a protocol can take: without a login each turn
-//! is refused and no server hears of it, with one each passes. A new kind is one case below.
+//! is refused and no server hears of it, with one each passes. A new kind is one case below, or a line that says why it
+//! is none.
 
 mod support {
     pub(crate) mod backend;
@@ -20,10 +21,12 @@ use support::wire::{Reply, TlsClient, Wire};
 
 /// One kind of middleware: how it is set up, and what is refused and what passes.
 struct Case {
-    /// Its name in `kind`; its host is that with `.test`.
+    /// Its name in `kind`.
     kind: &'static str,
+    /// Its host is that with `.test`.
+    name: &'static str,
     settings: String,
-    /// The fields of a request that passes.
+    /// The field of a request that passes; [`MARK`] in it is the mark of the request.
     login: String,
     /// The paths of a request that is refused and of one that passes.
     paths: (&'static str, &'static str),
@@ -33,15 +36,52 @@ struct Case {
 const TOKEN: &str = "edge_matrix-token";
 /// It is good below `/public` alone.
 const READER: &str = "edge_matrix-reader";
+const MARK: &str = "MARK";
+/// The case whose login is a session of a browser.
+const SESSION: &str = "session";
+
+/// Kinds that refuse nobody, or for reasons that a login has no part in.
+const NO_GUARDS: &[(&str, &str)] = &[
+    ("headers", "changes fields"),
+    ("strip-prefix", "changes the path"),
+    ("add-prefix", "changes the path"),
+    ("rewrite", "changes the path"),
+    ("redirect", "answers, whoever asks"),
+    ("realm", "changes answers"),
+    ("cookies", "changes answers"),
+    ("error-pages", "changes answers"),
+    ("compress", "changes answers"),
+    ("origin", "changes a field"),
+    ("mirror", "copies requests"),
+    ("buffer", "judges bodies alone: middleware_traffic.rs"),
+    ("body-limit", "judges bodies alone: middleware_traffic.rs, bodies.rs"),
+    ("min-rate", "judges the pace of bodies alone: src/conn/body_watch.rs"),
+    ("concurrency", "while it is full it refuses everybody: middleware_traffic.rs"),
+    ("cors", "refuses preflights of other origins alone: middleware_traffic.rs"),
+];
+
+#[test]
+fn every_kind_is_a_case_or_no_guard() {
+    let cases = cases("http://127.0.0.1:1");
+    let mut known: Vec<&str> = cases.iter().map(|case| case.kind).collect();
+    known.extend(NO_GUARDS.iter().map(|(kind, _)| *kind));
+    known.sort_unstable();
+    known.dedup();
+    let mut kinds: Vec<&str> = edge::middleware::KINDS.iter().map(|entry| entry.name).collect();
+    kinds.sort_unstable();
+    assert_eq!(known, kinds);
+}
 
 fn cases(provider: &str) -> Vec<Case> {
     let case = |kind, settings: String, login: String, refused_with| Case {
         kind,
+        name: kind,
         settings,
         login,
         paths: ("/x", "/x"),
         refused_with,
     };
+    let client = format!("issuer = \"{provider}\"\nclient_id = \"edge\"\nclient_secret = \"secret\"\n");
     vec![
         case(
             "basic-auth",
@@ -58,13 +98,15 @@ fn cases(provider: &str) -> Vec<Case> {
         ),
         case(
             "oidc",
-            format!(
-                "issuer = \"{provider}\"\nclient_id = \"edge\"\nclient_secret = \"secret\"\nbearer = true\naudience = \"models\""
-            ),
-            format!("Authorization: Bearer {}", of_provider(provider)),
+            format!("{client}bearer = true\naudience = \"models\""),
+            format!("Authorization: Bearer {}", of_provider(&claims(provider))),
             401,
         ),
+        // The session is there once somebody has logged in.
+        Case { name: SESSION, ..case("oidc", client, String::new(), 401) },
         case("forward-auth", format!("url = \"{provider}/verify\""), "Cookie: session=good".to_owned(), 401),
+        // A key has one request; who has none is counted by the address, and has had it.
+        case("rate", "rate = \"1/d\"\nburst = 1\nby = \"header:X-Key\"".to_owned(), format!("X-Key: {MARK}"), 429),
         case("ip", "allow = \"203.0.113.0/24\"".to_owned(), "X-Forwarded-For: 203.0.113.9".to_owned(), 403),
         Case {
             paths: ("/admin/x", "/open/x"),
@@ -92,11 +134,39 @@ fn key() -> &'static rcgen::KeyPair {
     KEY.get_or_init(|| rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key"))
 }
 
-/// A token of the provider for the next hour.
-fn of_provider(issuer: &str) -> String {
+/// A token of the provider.
+fn of_provider(claims: &serde_json::Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_ec_der(&key().serialize_der());
-    jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256), &claims(issuer), &key)
-        .expect("a token")
+    jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256), claims, &key).expect("a token")
+}
+
+/// What the provider gives for a code, which is the nonce that it was asked for with.
+fn redeemed(form: &[u8], issuer: &str) -> String {
+    let code = form_urlencoded::parse(form).find(|(name, _)| name == "code").map(|(_, code)| code);
+    let mut claims = claims(issuer);
+    claims["aud"] = "edge".into();
+    claims["nonce"] = code.expect("a code").as_ref().into();
+    claims["iat"] = (claims["exp"].as_u64().expect("seconds") - 3600).into();
+    serde_json::json!({ "access_token": "x", "token_type": "Bearer", "id_token": of_provider(&claims) }).to_string()
+}
+
+/// A person logs in by a browser: the field with the session.
+#[track_caller]
+fn log_in(edge: &TestEdge) -> String {
+    let open = |path: &str, field: &str| edge.https(&format!("https://{SESSION}.test{path}"), &["-H", field]);
+    let pair = |cookie: &str| cookie.split(';').next().unwrap_or_default().to_owned();
+    let asked = open("/x", "Accept: text/html");
+    let to = asked.header("location").unwrap_or_else(|| panic!("{}: {}", asked.status, asked.text()));
+    let query = to.split_once('?').expect("a query").1.to_owned();
+    let sent = |wanted: &str| {
+        let mut fields = form_urlencoded::parse(query.as_bytes());
+        fields.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned()).expect("the edge sends it")
+    };
+    let login = format!("Cookie: {}", pair(asked.header("set-cookie").expect("a login in flight")));
+    let back = open(&format!("/.edge/oidc/callback?code={}&state={}", sent("nonce"), sent("state")), &login);
+    assert_eq!(back.status, 303, "{}", back.text());
+    let kept = back.all("set-cookie").into_iter().find(|cookie| !cookie.contains("-login-"));
+    format!("Cookie: {}", pair(kept.expect("a session")))
 }
 
 /// What the provider publishes.
@@ -126,7 +196,12 @@ impl Matrix {
     fn start() -> Self {
         let provider = Backend::start(|exchange| {
             if exchange.target() != "/verify" {
-                let text = published(exchange.target(), exchange.header("host").unwrap_or_default());
+                let host = exchange.header("host").unwrap_or_default().to_owned();
+                let form = exchange.body()?;
+                let text = match exchange.target() {
+                    "/token" => redeemed(&form, &format!("http://{host}")),
+                    target => published(target, &host),
+                };
                 return exchange.answer("200 OK", &[("content-type", "application/json")], text.as_bytes());
             }
             let is_open = exchange.header("x-forwarded-uri").is_some_and(|uri| uri.starts_with("/public"));
@@ -143,9 +218,12 @@ impl Matrix {
             exchange.drain()?;
             exchange.answer("200 OK", &[], b"hello")
         });
-        let (cases, url) = (cases(&provider.url()), backend.url());
+        let (mut cases, url) = (cases(&provider.url()), backend.url());
         let routes: String = cases.iter().map(|case| route(case, &url)).collect();
         let edge = TestEdge::start(|_| files(&routes));
+        let session = cases.iter_mut().find(|case| case.name == SESSION).expect("a case");
+        session.login = log_in(&edge);
+        assert_eq!(edge.https("https://rate.test/first", &[]).status, 200);
         Self { edge, backend, _provider: provider, cases }
     }
 
@@ -159,7 +237,7 @@ impl Matrix {
     fn each(&self, name: &str, turn: impl Fn(&Turn<'_>) -> u16) {
         for case in &self.cases {
             for (passes, mark) in [(false, "refused"), (true, "passes")] {
-                let mark = format!("{name}-{}-{mark}", case.kind);
+                let mark = format!("{name}-{}-{mark}", case.name);
                 let wanted = if passes { 200 } else { case.refused_with };
                 let status = turn(&Turn { edge: &self.edge, case, passes, mark: &mark });
                 let status = if status == 101 { 200 } else { status };
@@ -170,10 +248,10 @@ impl Matrix {
     }
 }
 
-fn route(Case { kind, settings, .. }: &Case, upstream: &str) -> String {
+fn route(Case { kind, name, settings, .. }: &Case, upstream: &str) -> String {
     format!(
-        "[[route]]\nhost = \"{kind}.test\"\nupstream = \"{upstream}\"\nentrypoint = [\"http\", \"https\"]\n\
-         use = [\"{kind}\"]\n[middleware.{kind}]\nkind = \"{kind}\"\n{settings}\n"
+        "[[route]]\nhost = \"{name}.test\"\nupstream = \"{upstream}\"\nentrypoint = [\"http\", \"https\"]\n\
+         use = [\"{name}\"]\n[middleware.{name}]\nkind = \"{kind}\"\n{settings}\n"
     )
 }
 
@@ -211,7 +289,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn host(&self) -> String {
-        format!("{}.test", self.case.kind)
+        format!("{}.test", self.case.name)
     }
 
     fn target(&self) -> String {
@@ -219,9 +297,14 @@ impl Turn<'_> {
         format!("{path}?{}", self.mark)
     }
 
+    /// The field with the login.
+    fn field(&self) -> String {
+        self.case.login.replace(MARK, self.mark)
+    }
+
     /// A line with the login, or none.
     fn login(&self) -> String {
-        if self.passes { format!("{}\r\n", self.case.login) } else { String::new() }
+        if self.passes { format!("{}\r\n", self.field()) } else { String::new() }
     }
 
     /// The same turn as one that passes, or does not, under another mark.
@@ -248,7 +331,8 @@ impl Turn<'_> {
     /// The status that curl gets over HTTP/2.
     fn curl(&self, args: &[&str]) -> u16 {
         let url = format!("https://{}{}", self.host(), self.target());
-        let login = if self.passes { vec!["-H", self.case.login.as_str()] } else { Vec::new() };
+        let field = self.field();
+        let login = if self.passes { vec!["-H", field.as_str()] } else { Vec::new() };
         let answer = self.edge.https(&url, &[&["--http2"], &login[..], args].concat());
         assert_eq!((answer.version.as_str(), answer.exit), ("2", 0), "{}", answer.said);
         answer.status
@@ -283,9 +367,10 @@ fn http1_in_clear() {
         wire.answer().status
     };
     // A session is for HTTPS alone, so nobody passes here.
-    let case = matrix.cases.iter().find(|case| case.kind == "oidc").expect("a case");
-    for passes in [false, true] {
-        assert_eq!(ask(&Turn { edge: &matrix.edge, case, passes, mark: "clear-oidc" }), 403);
+    for case in matrix.cases.iter().filter(|case| case.kind == "oidc") {
+        for passes in [false, true] {
+            assert_eq!(ask(&Turn { edge: &matrix.edge, case, passes, mark: "clear-oidc" }), 403, "{}", case.name);
+        }
     }
     assert!(!matrix.heard("clear-oidc"));
     matrix.cases.retain(|case| case.kind != "oidc");
@@ -302,6 +387,7 @@ fn http2() {
     matrix.each("h2-body", |turn| turn.curl(&["--data-binary", "some text"]));
 }
 
+/// What the edge goes by is the type of the content. A real client of gRPC calls in proxying.rs and presets_apps.rs.
 #[test]
 fn grpc() {
     let matrix = Matrix::start();
@@ -323,7 +409,7 @@ fn upgrades() {
         let name = other.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         // What is no upgrade that is known is a plain request, or is refused before anybody is asked.
         for case in &matrix.cases {
-            let mark = format!("upgrade-{name}-{}", case.kind);
+            let mark = format!("upgrade-{name}-{}", case.name);
             let turn = Turn { edge: &matrix.edge, case, passes: false, mark: &mark };
             let status = turn.ask("GET", &fields, "").status;
             assert!(status == case.refused_with || status == 400, "{mark}: {status}");
@@ -384,7 +470,7 @@ fn no_spelling_of_a_path_is_a_way_past_a_rule_for_paths() {
 fn a_login_counts_for_its_own_request_alone() {
     let matrix = Matrix::start();
     for case in &matrix.cases {
-        let marks = [0, 1, 2, 3].map(|n| format!("reuse-{n}-{}", case.kind));
+        let marks = [0, 1, 2, 3].map(|n| format!("reuse-{n}-{}", case.name));
         let turn = Turn { edge: &matrix.edge, case, passes: true, mark: &marks[0] };
         let mut wire = turn.connect();
         for (n, wanted) in [(0, 200), (1, case.refused_with), (2, 200), (3, case.refused_with)] {
@@ -393,11 +479,11 @@ fn a_login_counts_for_its_own_request_alone() {
             assert_eq!(wire.answer().status, wanted, "{}", marks[n]);
             assert_eq!(matrix.heard(&marks[n]), wanted == 200, "{}", marks[n]);
         }
-        let marks = [0, 1].map(|n| format!("pipeline-{n}-{}", case.kind));
+        let marks = [0, 1].map(|n| format!("pipeline-{n}-{}", case.name));
         let (first, second) = (turn.with(true, &marks[0]), turn.with(false, &marks[1]));
         let mut wire = turn.connect();
         wire.send(format!("{}\r\n{}\r\n", first.head("GET", ""), second.head("GET", "")));
-        assert_eq!((wire.answer().status, wire.answer().status), (200, case.refused_with), "{}", case.kind);
+        assert_eq!((wire.answer().status, wire.answer().status), (200, case.refused_with), "{}", case.name);
         assert!(!matrix.heard(&marks[1]));
     }
 }
@@ -406,12 +492,13 @@ fn a_login_counts_for_its_own_request_alone() {
 fn a_login_counts_for_its_own_stream_alone() {
     let matrix = Matrix::start();
     for case in &matrix.cases {
-        let mark = format!("streams-{}", case.kind);
+        let mark = format!("streams-{}", case.name);
         let first = Turn { edge: &matrix.edge, case, passes: true, mark: "streams-first" };
         let second = first.with(false, &mark);
         let to = format!("::{}", matrix.edge.address("https"));
         let [one, two] = [&first, &second].map(|turn| format!("https://{}{}", turn.host(), turn.target()));
-        let args = ["-v", "--http2", "-H", &case.login, "-o", "/dev/null", "--next"];
+        let field = first.field();
+        let args = ["-v", "--http2", "-H", &field, "-o", "/dev/null", "--next"];
         let next =
             ["--silent", "--insecure", "--connect-to", &to, "--http2", "--write-out", "%{stderr}\n2 %{http_code}"];
         let answer = matrix.edge.https(&one, &[&args[..], &next, &["-v", &two]].concat());
@@ -441,7 +528,7 @@ fn a_body_waits_for_the_login() {
         let turn = Turn { edge: &matrix.edge, case, passes: false, mark: "large" };
         let mut wire = turn.connect();
         wire.send(turn.head("PUT", "Content-Length: 1073741824\r\n") + "\r\n");
-        assert_eq!(wire.answer().status, case.refused_with, "{}", case.kind);
+        assert_eq!(wire.answer().status, case.refused_with, "{}", case.name);
     }
     assert_eq!(matrix.backend.heads().iter().filter(|head| head.contains("large")).count(), 0);
 }
@@ -454,8 +541,8 @@ fn the_route_is_closed_where_what_protects_it_is_missing() {
             let kept = ["edge.toml", "routes/app.toml"];
             files(&route(case, &backend.url())).into_iter().filter(|(name, _)| kept.contains(&&**name)).collect()
         });
-        let answer = edge.https(&format!("https://{}.test/", case.kind), &["-H", &case.login]);
-        assert_eq!(answer.status, 503, "{}: {}", case.kind, answer.text());
+        let answer = edge.https(&format!("https://{}.test/", case.name), &["-H", &case.login]);
+        assert_eq!(answer.status, 503, "{}: {}", case.name, answer.text());
     }
     assert_eq!(backend.accepted(), 0);
 }

@@ -57,10 +57,16 @@ fn tokens_arrive_one_by_one_at_the_clients_of_vllm_and_ollama() {
     model_clients("all_arrive");
 }
 
-/// Requirement: disconnect propagation, while the server has nothing to send.
+/// Requirement: disconnect propagation within a second, while the server has nothing to send.
 #[test]
 fn a_client_that_leaves_is_told_to_the_model_server() {
     model_clients("leaving_is_told");
+}
+
+/// Requirement: disconnect propagation within a second, before a byte of the answer.
+#[test]
+fn a_client_that_leaves_before_the_first_token_is_told_to_the_model_server() {
+    model_clients("leaving_before_the_first_token_is_told");
 }
 
 /// An edge before a Socket.IO server that knows these transports (all, if none is named).
@@ -84,6 +90,27 @@ fn socket_io_talks_by_websocket_and_by_polling() {
     assert_eq!(socketio(&edge, "polling", "polling"), "one");
     // First by polling, then the same session goes on by websocket.
     assert_eq!(socketio(&edge, "polling,websocket", "websocket"), "one");
+}
+
+/// Requirement: websocket upgrade. A session is known to one server alone: that which the client came to first.
+#[test]
+fn socket_io_stays_with_its_server() {
+    let servers = ["one", "two"].map(|name| stand_in("socketio_server.py", &[name]));
+    let route = format!(
+        "[[route]]\nhost = \"open-webui.test\"\npreset = \"open-webui\"\nupstream.servers = [\"{}\", \"{}\"]\n\
+         upstream.balance = \"sticky:SRV\"\n",
+        servers[0].1, servers[1].1
+    );
+    let edge = TestEdge::with_routes(&[("live.toml", &route)]);
+    let mut met = Vec::new();
+    eventually("each server has had a client of its own", || {
+        for (transports, expected) in [("polling", "polling"), ("polling,websocket", "websocket")] {
+            let names = socketio(&edge, transports, expected);
+            assert!(["one", "two"].contains(&names.as_str()), "{transports}: {names}");
+            met.push(names);
+        }
+        ["one", "two"].iter().all(|name| met.iter().any(|met| met == name))
+    });
 }
 
 /// Requirement: websocket upgrade; where it is refused, the client falls back to what works.

@@ -11,13 +11,12 @@ mod support {
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 
 use support::backend::Backend;
 use support::curl::Answer;
 use support::edge::TestEdge;
-use support::process::{eventually, free_port};
+use support::process::{Nobody, eventually};
 use support::wire::TlsClient;
 
 /// A route of `app.test` with these lines of its own and of its `[route.upstream]`.
@@ -38,8 +37,10 @@ fn list(backends: &[&Backend]) -> String {
     format!("[{}]", urls.join(", "))
 }
 
-fn dead() -> String {
-    format!("http://127.0.0.1:{}", free_port())
+/// Requests that are under way at a server.
+fn active(edge: &TestEdge, server: &Backend) -> u64 {
+    let row = edge.row("upstreams", "server", &server.url()).expect("it is listed");
+    row["active"].as_u64().expect("a number")
 }
 
 /// The cookie pair of an answer, as a client sends it back.
@@ -63,15 +64,15 @@ fn the_one_with_the_fewest_requests_is_asked() {
             }
             let before = idle.requests();
             for _ in 0..5 {
+                // A request counts as active until a moment after its answer.
+                eventually("the idle one is idle", || active(&edge, &idle) == 0);
                 assert_eq!(get(&edge, &[]).text(), "idle", "{balance}");
             }
             assert_eq!(idle.requests(), before + 5);
-            assert_eq!(edge.row("upstreams", "server", &busy.0.url()).expect("listed")["active"], 1);
+            assert_eq!(active(&edge, &busy.0), 1);
             busy.1.send("done".to_owned()).expect("it waits");
         });
-        eventually("nothing is under way", || {
-            edge.row("upstreams", "server", &busy.0.url()).expect("listed")["active"] == 0
-        });
+        eventually("nothing is under way", || active(&edge, &busy.0) == 0);
     }
 }
 
@@ -163,14 +164,14 @@ fn a_server_without_weight_keeps_its_clients_and_gets_no_new_ones() {
 
 #[test]
 fn a_backup_steps_in_and_steps_back() {
-    let (spare, port) = (Backend::hello("spare"), free_port());
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let (spare, main) = (Backend::hello("spare"), Nobody::new());
     let edge = before(&format!(
-        "servers = [\"http://{address}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", up_after = 1, down_after = 1 }}",
+        "servers = [\"{}\", {{ url = \"{}\", backup = true }}]\nhealth = {{ every = \"100ms\", timeout = \"10s\", up_after = 1, down_after = 3 }}",
+        main.url(),
         spare.url()
     ));
     assert_eq!(get(&edge, &[]).text(), "spare");
-    let _main = Backend::start_at(address, |exchange| exchange.answer("200 OK", &[], b"main"));
+    let _main = Backend::start_on(main.listen(), |exchange| exchange.answer("200 OK", &[], b"main"));
     eventually("the first server is asked again", || get(&edge, &[]).text() == "main");
     let asked = spare.requests();
     assert!((0..5).all(|_| get(&edge, &[]).text() == "main"));
@@ -320,10 +321,11 @@ fn when_all_servers_are_unavailable_the_last_answer_is_the_answer() {
 
 #[test]
 fn explain_tells_how_servers_are_chosen_and_judged() {
+    let nobody = Nobody::new();
     let edge = before(&format!(
         "servers = [\"{}\", {{ url = \"unix:/run/x.sock\", backup = true }}]\nbalance = \"least-requests\"\n\
          health = {{ path = \"/ping\" }}\nslow_start = \"30s\"",
-        dead()
+        nobody.url()
     ));
     let said = edge.command(&["explain", "https://app.test/"]).success();
     for words in

@@ -13,8 +13,10 @@ use std::path::PathBuf;
 
 use support::backend::{Backend, Then};
 use support::edge::TestEdge;
-use support::process::eventually;
 use support::wire::Wire;
+
+/// More than a client has sent when it is answered early, and little enough that the rest of it is soon read and forgotten.
+const LARGE: u64 = 1 << 20;
 
 fn edge(backend: &Backend) -> TestEdge {
     let url = backend.url();
@@ -52,7 +54,7 @@ fn an_expectation_is_the_servers_to_answer_and_an_unknown_one_is_refused() {
         let answer = edge.https("https://app.test/", &[version, "-H", "Expect: a-miracle"]);
         assert_eq!(answer.status, 417, "{}", answer.said);
     }
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"expectation_failed\""]), 2.0);
+    edge.counts("edge_refusals_total", &["reason=\"expectation_failed\""], 2.0);
     assert_eq!(backend.requests(), 1);
 }
 
@@ -72,7 +74,7 @@ fn a_refusal_by_the_server_comes_before_the_body_is_sent() {
 fn an_early_answer_to_a_large_upload_can_be_read() {
     let backend = Backend::echo();
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     let file = file.to_str().expect("text");
     for version in ["--http1.1", "--http2"] {
         for expect in ["Expect: 100-continue", "Expect:"] {
@@ -96,7 +98,7 @@ fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
         Ok(Then::Keep)
     });
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     for version in ["--http1.1", "--http2"] {
         let answer = edge.https("https://app.test/", &[version, "-H", "Expect:", "-T", file.to_str().expect("text")]);
         assert_eq!(
@@ -114,7 +116,7 @@ fn a_server_that_answers_before_it_has_read_the_body_is_heard() {
 fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
     let backend = Backend::echo();
     let edge = edge(&backend);
-    let file = upload(&edge, 8 << 20);
+    let file = upload(&edge, LARGE);
     let file = file.to_str().expect("text");
     for version in ["--http1.1", "--http2"] {
         let chunked = [version, "-X", "POST", "-H", "Transfer-Encoding: chunked", "-H", "Expect:", "--data-binary"];
@@ -122,10 +124,33 @@ fn a_body_whose_length_is_not_said_is_cut_at_the_limit_of_its_route() {
         let answer = edge.https("https://small.test/", &[&chunked[..], &[&at]].concat());
         assert_eq!(answer.status, 413, "{version}: {} {}", answer.exit, answer.said);
     }
-    eventually("both are counted", || edge.metric_sum("edge_refusals_total", &["reason=\"body_too_large\""]) == 2.0);
+    edge.counts("edge_refusals_total", &["reason=\"body_too_large\""], 2.0);
     assert!(backend.body_bytes() <= 2 * 1024, "{}", backend.body_bytes());
     let small = edge.https("https://small.test/", &["-d", "abc"]);
     assert_eq!((small.status, small.header("x-body-bytes")), (200, Some("3")));
+}
+
+/// Requirement: trailers. Those of HTTP/1 end here, as RFC 9112 (7.1.2) lets them: the engine reads and forgets them. The
+/// bodies are whole, and what comes next on their connections is what was sent next. Those of HTTP/2 pass: proxying.rs.
+#[test]
+fn trailers_of_http1_are_read_to_their_end_and_go_no_further() {
+    let backend = Backend::start(|exchange| {
+        let length = exchange.drain()?;
+        exchange.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n")?;
+        exchange.send(format!("2\r\n{length:02}\r\n0\r\nx-sum: of-server\r\n\r\n").as_bytes())?;
+        Ok(Then::Keep)
+    });
+    let edge = edge(&backend);
+    let mut wire = Wire::http(&edge);
+    for _ in 0..2 {
+        wire.send("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
+        wire.send("4\r\nbody\r\n0\r\nX-Sum: of-client\r\n\r\n");
+        assert_eq!(wire.answer().text(), "04");
+    }
+    let answer = edge.https("https://app.test/", &["--http2", "-d", "body"]);
+    assert_eq!((answer.status, answer.exit, answer.text().as_str()), (200, 0, "04"), "{}", answer.said);
+    assert_eq!((answer.header("x-sum"), backend.trailers()), (None, Vec::new()));
+    assert_eq!((backend.requests(), backend.accepted()), (3, 1), "{:?}", backend.heads());
 }
 
 #[test]

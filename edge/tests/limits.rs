@@ -33,8 +33,9 @@ const TOO_LARGE: &[u8] = &[0x48, 0x83, 0x69, 0x90, 0xff];
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
 
-fn refusals(edge: &TestEdge, reason: &str) -> f64 {
-    edge.metric_sum("edge_refusals_total", &[&format!("reason=\"{reason}\"")])
+#[track_caller]
+fn refuses(edge: &TestEdge, reason: &str, times: f64) {
+    edge.counts("edge_refusals_total", &[&format!("reason=\"{reason}\"")], times);
 }
 
 #[test]
@@ -50,7 +51,8 @@ fn a_request_line_over_8_kib_is_414() {
     assert_eq!(wire.rest(), b"");
     let long = edge.https(&format!("https://app.test{}", target(9000)), &["--http2"]);
     assert_eq!(long.status, 414, "{}", long.said);
-    assert_eq!((refusals(&edge, "uri_too_long"), backend.requests()), (2.0, 1));
+    refuses(&edge, "uri_too_long", 2.0);
+    assert_eq!(backend.requests(), 1);
 }
 
 #[test]
@@ -66,7 +68,8 @@ fn a_head_over_32_kib_or_100_fields_is_431() {
     assert_eq!(ask(&format!("X: {}\r\n", "a".repeat(32 * 1024))), 431);
     assert_eq!(ask(&"X: 1\r\n".repeat(99)), 200);
     assert_eq!(ask(&"X: 1\r\n".repeat(100)), 431);
-    assert_eq!((refusals(&edge, "header_too_large"), refusals(&edge, "too_many_fields")), (1.0, 1.0));
+    refuses(&edge, "header_too_large", 1.0);
+    refuses(&edge, "too_many_fields", 1.0);
     let mut narrow = Wire::http(&edge);
     narrow.send(format!("GET / HTTP/1.1\r\nHost: few.test\r\nX: {}\r\n\r\n", "a".repeat(2000)));
     assert_eq!(narrow.answer().status, 431, "a route may allow less");
@@ -217,8 +220,12 @@ fn a_head_has_ten_seconds_however_it_drips() {
         wire.send(GET);
         assert_eq!(wire.answer().status, 200);
         thread::spawn(move || {
-            for byte in GET.bytes().take(12) {
-                drop(wire.try_send([byte]));
+            // Not beyond the ten seconds: what comes behind the end of a connection resets it, and a reset takes the
+            // answer with it.
+            for byte in GET.bytes().take(10) {
+                if wire.try_send([byte]).is_err() {
+                    break;
+                }
                 thread::sleep(std::time::Duration::from_millis(900));
             }
             wire
@@ -233,7 +240,8 @@ fn a_head_has_ten_seconds_however_it_drips() {
         assert!(reply.text().contains("The request header did not arrive in time."));
         assert_eq!(wire.rest(), b"");
     }
-    assert_eq!((refusals(&edge, "header_timeout"), backend.requests()), (2.0, 2));
+    refuses(&edge, "header_timeout", 2.0);
+    assert_eq!(backend.requests(), 2);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use support::client::{Client, Trust};
 use support::curl::Answer;
 use support::edge::TestEdge;
 use support::h2c::H2cServer;
-use support::process::{eventually, free_port};
+use support::process::{Nobody, eventually};
 
 const PROTOCOLS: [&str; 2] = ["--http1.1", "--http2"];
 
@@ -81,7 +81,7 @@ fn a_request_too_many_is_refused_with_the_time_to_come_back() {
         assert!((40_000..=43_200).contains(&wait), "half a day at most: {wait}");
         assert!(answer.header("ratelimit").is_some_and(|value| value.starts_with("\"rate\";r=0;t=")));
         assert!(answer.text().starts_with("429 Too many requests; try again later.\n"), "{}", answer.text());
-        assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"rate_limited\""]), 1.0);
+        edge.counts("edge_refusals_total", &["reason=\"rate_limited\""], 1.0);
     }
 }
 
@@ -380,8 +380,9 @@ fn an_answer_that_can_have_no_body_says_no_length_and_the_connection_goes_on() {
 
 #[test]
 fn a_dead_server_gets_a_page_of_our_own() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let edge = edge(&nobody, "use = [{ kind = \"error-pages\", text = { 502 = \"<h1>{status} of {host}</h1>\" } }]");
+    let nobody = Nobody::new();
+    let edge =
+        edge(&nobody.url(), "use = [{ kind = \"error-pages\", text = { 502 = \"<h1>{status} of {host}</h1>\" } }]");
     for protocol in PROTOCOLS {
         let answer = get(&edge, protocol, "/", &["-H", "accept: text/html,*/*"]);
         assert_eq!((answer.status, answer.text().as_str()), (502, "<h1>502 of app.test</h1>"), "{}", answer.said);
@@ -412,7 +413,7 @@ fn an_error_of_a_server_gets_a_page_where_it_is_wanted() {
     }
 }
 
-/// Requirement: add prefix, replace prefix, redirect by a regular expression.
+/// Requirements: add prefix, replace prefix, regex redirect.
 #[test]
 fn moved_and_rewritten_paths_go_where_they_should() {
     let backend = Backend::echo();
@@ -478,10 +479,8 @@ fn a_mirror_gets_what_the_server_gets() {
             assert!(head.contains(field), "{field}: {head}");
         }
         assert!(!head.contains("evil"), "{head}");
-        let counted =
-            |result: &str| edge.metric(&format!("edge_mirrored_total{{result=\"{result}\",route=\"app.test\"}}"));
-        eventually("both are counted", || counted("sent") == Some(2.0));
-        assert_eq!(counted("too_large"), Some(1.0));
+        edge.counts("edge_mirrored_total", &["result=\"sent\"", "route=\"app.test\""], 2.0);
+        edge.counts("edge_mirrored_total", &["result=\"too_large\"", "route=\"app.test\""], 1.0);
     }
 }
 
@@ -489,8 +488,8 @@ fn a_mirror_gets_what_the_server_gets() {
 fn a_mirror_that_is_down_or_never_answers_does_not_touch_the_original() {
     let backend = Backend::echo();
     let (silent, _held) = Backend::held();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    for (to, wanted) in [(silent.url(), "busy"), (nobody, "failed")] {
+    let nobody = Nobody::new();
+    for (to, wanted) in [(silent.url(), "busy"), (nobody.url(), "failed")] {
         let settings = format!("use = [{{ kind = \"mirror\", to = \"{to}\", at_once = 2, timeout = \"1h\" }}]");
         let edge = edge(&backend.url(), &settings);
         for protocol in PROTOCOLS {

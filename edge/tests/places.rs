@@ -15,7 +15,7 @@ fn get(edge: &TestEdge, host: &str, path: &str) -> Answer {
     edge.https(&format!("https://{host}{path}"), &["--path-as-is"])
 }
 
-/// Requirement: port routes and bind addresses. Two entrypoints with TLS, each with its own address and its own routes
+/// Requirements: port routes, bind addresses. Two entrypoints with TLS, each with its own address and its own routes
 /// for one name.
 #[test]
 fn a_name_leads_elsewhere_on_another_port() {

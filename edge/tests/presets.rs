@@ -93,6 +93,22 @@ fn every_preset_has_a_page_with_all_its_parts_and_none_is_stale() {
 }
 
 #[test]
+fn the_readme_links_to_the_page_of_every_preset_and_to_no_other() {
+    let readme = read(&root().join("README.md"));
+    let mut linked: Vec<&str> = readme
+        .split("(docs/backends/")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(".md)"))
+        .map(|(name, _)| name)
+        .collect();
+    linked.retain(|name| *name != "README");
+    linked.sort_unstable();
+    let mut names: Vec<&str> = Preset::all().iter().map(|preset| preset.name).collect();
+    names.sort_unstable();
+    assert_eq!(linked, names, "the table of backends in README.md, beside the presets");
+}
+
+#[test]
 fn every_preset_is_in_a_test() {
     let tests = fs::read_dir(root().join("edge/tests")).expect("it is there").flatten();
     let texts: Vec<String> =

@@ -247,6 +247,24 @@ fn s3_requests_arrive_as_they_were_signed() {
     }
 }
 
+/// Requirement: raw path and query (`?ns=`). containerd, which k3s has inside, asks a mirror with the name of the registry
+/// that it stands for.
+#[test]
+fn a_mirror_for_k3s_learns_whom_it_stands_for() {
+    let mirror = Backend::echo();
+    let edge = before("registry", &mirror.url(), "");
+    for protocol in PROTOCOLS {
+        for path in ["manifests/1.36", "blobs/sha256:0123456789abcdef"] {
+            let target = format!("/v2/library/busybox/{path}?ns=docker.io");
+            let head = edge.https(&format!("https://registry.test{target}"), &[protocol]).text();
+            assert!(head.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{head}");
+        }
+        let target = "/v2/a/manifests/1?ns=registry.example%3A5000";
+        assert_eq!(edge.https(&format!("https://registry.test{target}"), &[protocol, "--head"]).status, 200);
+        assert!(mirror.heads().iter().any(|head| head.starts_with(&format!("HEAD {target} "))), "{:?}", mirror.heads());
+    }
+}
+
 /// Requirement: path deny list.
 #[test]
 fn minio_has_no_administration_for_clients_in_any_spelling() {

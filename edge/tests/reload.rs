@@ -174,7 +174,7 @@ fn a_new_route_with_a_fault_is_closed_with_the_id_of_the_fault() {
     let words = answer.text();
     assert!(words.contains("has a fault in its configuration") && words.contains("The fault has the id "), "{words}");
     assert!(words.contains("request id: "), "{words}");
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"rejected_route\""]), 1.0);
+    edge.counts("edge_refusals_total", &["reason=\"rejected_route\""], 1.0);
     let row = edge.row("routes", "name", "b.test").expect("it is listed");
     assert_eq!((&row["state"], &row["faults"][0]["line"]), (&"rejected".into(), &3.into()), "{row}");
     let ready = edge.ask_admin("/readyz");
@@ -353,10 +353,14 @@ fn a_thousand_reloads_leave_nothing_behind() {
     };
     turns(0, 200);
     let lines = edge.metrics().lines().count();
-    let before = (edge.memory(), edge.metric("edge_process_threads"));
-    turns(200, 1_200);
+    // A leak grows in each of these; the allocator's own steps do not.
+    let mut memory = vec![edge.memory()];
+    for from in [200, 450, 700, 950] {
+        turns(from, from + 250);
+        memory.push(edge.memory());
+    }
     assert!(edge.metric("edge_config_generation").is_some_and(|generation| generation > 1_000.0));
-    assert!(edge.memory() - before.0 < 8e6, "{} then {}", before.0, edge.memory());
+    assert!(memory.windows(2).any(|pair| pair[1] - pair[0] < 1e6), "{memory:?}");
     assert!(edge.metric("edge_process_open_fds").is_some_and(|files| files < 60.0));
     assert!(edge.metrics().lines().count() <= lines + 2, "{}", edge.metrics());
     clients.end_without_failure();

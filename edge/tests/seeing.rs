@@ -31,6 +31,8 @@ fn used() -> (TestEdge, Backend) {
 #[test]
 fn prometheus_tools_accept_the_metrics_of_a_used_edge() {
     let (edge, _backend) = used();
+    edge.counts("edge_requests_total", &["route=\"app\""], 3.0);
+    edge.counts("edge_refusals_total", &["reason=\"unknown_host\"", "route=\"\""], 1.0);
     let metrics = edge.metrics();
     let said = promtool_check(&metrics);
     assert!(said.status.success(), "{}\n{}", said.stdout, said.stderr);

@@ -11,15 +11,17 @@ mod support {
 }
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use support::backend::{Backend, Then};
 use support::curl::Answer;
 use support::edge::{PLAIN, TestEdge};
 use support::names::Names;
-use support::process::{Process, answers, eventually, free_port, run};
+use support::process::{Nobody, Process, answers, eventually, free_port, run};
 
 /// A route of `app.test` with this `[route.upstream]`.
 fn route(upstream: &str) -> String {
@@ -32,11 +34,6 @@ fn before(upstream: &str) -> TestEdge {
 
 fn get(edge: &TestEdge, args: &[&str]) -> Answer {
     edge.https("https://app.test/", args)
-}
-
-/// A server of which nothing is left.
-fn dead() -> String {
-    format!("http://127.0.0.1:{}", free_port())
 }
 
 fn retries(edge: &TestEdge) -> f64 {
@@ -59,13 +56,13 @@ fn servers_take_turns_by_their_weights() {
     let rows = edge.api("upstreams");
     let asked: Vec<u64> = rows.as_array().into_iter().flatten().filter_map(|row| row["requests"].as_u64()).collect();
     assert_eq!(asked, [9, 6, 3], "{rows}");
-    assert_eq!(edge.metric_sum("edge_upstream_requests_total", &["result=\"answered\""]), 18.0, "{}", edge.metrics());
+    edge.counts("edge_upstream_requests_total", &["result=\"answered\""], 18.0);
 }
 
 #[test]
 fn a_dead_server_costs_no_request_while_another_lives() {
-    let backend = Backend::echo();
-    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead(), backend.url()));
+    let (dead, backend) = (Nobody::new(), Backend::echo());
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead.url(), backend.url()));
     for flag in ["--http1.1", "--http2"] {
         for body in [&[][..], &["-d", "12345"], &["-T", "/etc/services", "-X", "POST"]] {
             let answer = get(&edge, &[&[flag], body].concat());
@@ -74,7 +71,7 @@ fn a_dead_server_costs_no_request_while_another_lives() {
     }
     assert_eq!(backend.requests(), 6);
     assert!(retries(&edge) >= 1.0, "{}", edge.metrics());
-    assert!(edge.metric_sum("edge_upstream_requests_total", &["result=\"connect_failed\""]) >= 1.0);
+    edge.counts_at_least("edge_upstream_requests_total", &["result=\"connect_failed\""], 1.0);
     let rows = edge.api("upstreams");
     assert_eq!(rows[0]["addresses"][0]["failing"], true, "{rows}");
     assert!(rows[0]["last_error"]["text"].as_str().is_some_and(|text| !text.is_empty()), "{rows}");
@@ -82,7 +79,8 @@ fn a_dead_server_costs_no_request_while_another_lives() {
 
 #[test]
 fn when_every_server_is_dead_the_client_is_told_so() {
-    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead(), dead()));
+    let dead = [Nobody::new(), Nobody::new()];
+    let edge = before(&format!("servers = [\"{}\", \"{}\"]", dead[0].url(), dead[1].url()));
     for (flag, body) in
         [("--http1.1", &[][..]), ("--http2", &[]), ("--http1.1", &["-d", "x"]), ("--http2", &["-d", "x"])]
     {
@@ -91,7 +89,7 @@ fn when_every_server_is_dead_the_client_is_told_so() {
         let words = answer.text();
         assert!(words.contains("cannot be reached") && words.contains("request id: "), "{words}");
     }
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"connect_failed\""]), 4.0);
+    edge.counts("edge_refusals_total", &["reason=\"connect_failed\""], 4.0);
     let json = get(&edge, &["-H", "accept: application/json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON for who asks for it");
     assert_eq!((&json["status"], &json["reason"]), (&502.into(), &"connect_failed".into()));
@@ -99,12 +97,53 @@ fn when_every_server_is_dead_the_client_is_told_so() {
 
 #[test]
 fn a_server_that_comes_back_is_asked_again() {
-    let port = free_port();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let edge = before(&format!("servers = \"http://{address}\""));
+    let nobody = Nobody::new();
+    let edge = before(&format!("servers = \"{}\"", nobody.url()));
     assert_eq!(get(&edge, &[]).status, 502);
-    let _backend = Backend::start_at(address, |exchange| exchange.answer("200 OK", &[], b"back"));
+    let _backend = Backend::start_on(nobody.listen(), |exchange| exchange.answer("200 OK", &[], b"back"));
     assert_eq!(get(&edge, &[]).text(), "back", "the only server is asked, failing or not");
+}
+
+/// A server whose queue of connections is full: the system lets who comes next wait without a word.
+fn full() -> (TcpListener, Vec<TcpStream>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    socket.listen(0).expect("it is bound");
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().expect("it is bound");
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok();
+    let waiting = std::iter::from_fn(connect).collect();
+    (listener, waiting)
+}
+
+/// Requirement: connect timeout of a route.
+#[test]
+fn a_server_that_takes_no_connection_in_time_is_one_that_cannot_be_reached() {
+    let (server, _waiting) = full();
+    let address = server.local_addr().expect("it is bound");
+    // Without the limit, the client would give up first.
+    let edge = before(&format!(
+        "servers = \"http://{address}\"\ntimeouts = {{ connect = \"1s\", first_byte = \"10m\" }}\nretries = {{ attempts = 0 }}"
+    ));
+    for flag in ["--http1.1", "--http2"] {
+        let answer = get(&edge, &[flag]);
+        assert_eq!((answer.status, answer.exit), (502, 0), "{}", answer.said);
+        assert!(answer.text().contains("cannot be reached"), "{}", answer.text());
+    }
+    edge.counts("edge_refusals_total", &["reason=\"connect_failed\""], 2.0);
+}
+
+#[test]
+fn an_unused_connection_is_kept_for_its_time_and_no_longer() {
+    for (time, accepted) in [("10m", 1), ("100ms", 2)] {
+        let backend = Backend::hello("yes");
+        let edge = before(&format!("servers = \"{}\"\ntimeouts = {{ pool_idle = \"{time}\" }}", backend.url()));
+        assert_eq!(get(&edge, &[]).text(), "yes");
+        if accepted == 2 {
+            eventually("it is closed", || backend.open() == 0);
+        }
+        assert_eq!((get(&edge, &[]).text().as_str(), backend.accepted()), ("yes", accepted), "{time}");
+    }
 }
 
 /// Requirement: no request with a body is sent twice.
@@ -120,7 +159,7 @@ fn a_kept_connection_that_turns_out_closed_costs_no_get_and_sends_no_post_twice(
                 _ => exchange.answer("200 OK", &[], b"yes"),
             }
         });
-        let edge = before(&format!("servers = \"{}\"", backend.url()));
+        let edge = before(&format!("servers = \"{}\"\ntimeouts = {{ pool_idle = \"1m\" }}", backend.url()));
         assert_eq!(get(&edge, &[]).status, 200);
         let args: &[&str] = if method == "POST" { &["-d", "12345"] } else { &[] };
         let answer = get(&edge, args);
@@ -184,7 +223,7 @@ fn a_server_over_tls_is_verified_by_its_own_ca_and_its_name() {
             assert!(answer.text().contains(expected), "{name}: {}", answer.text());
         }
     }
-    assert!(edge.metric_sum("edge_refusals_total", &["reason=\"upstream_tls\""]) >= 6.0);
+    edge.counts_at_least("edge_refusals_total", &["reason=\"upstream_tls\""], 6.0);
 }
 
 #[test]
@@ -272,7 +311,7 @@ fn a_name_that_nobody_has_is_a_503_in_words() {
     let answer = get(&edge, &[]);
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains("No server of this route can be used now"), "{}", answer.text());
-    assert_eq!(edge.metric_sum("edge_refusals_total", &["reason=\"no_upstream\""]), 1.0, "{}", edge.metrics());
+    edge.counts("edge_refusals_total", &["reason=\"no_upstream\""], 1.0);
 }
 
 #[test]

@@ -24,7 +24,9 @@ pub(crate) struct Seen {
     open: AtomicUsize,
     requests: AtomicUsize,
     body_bytes: AtomicUsize,
+    sent: AtomicUsize,
     heads: Mutex<Vec<String>>,
+    trailers: Mutex<Vec<String>>,
     streams: Mutex<Vec<TcpStream>>,
     stopped: AtomicBool,
 }
@@ -49,12 +51,20 @@ impl Backend {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), script)
     }
 
-    /// The same at a given address, as for a server that comes back.
+    /// The same at a given address.
     pub(crate) fn start_at(
         address: SocketAddr,
         script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(address, move |stream, seen| converse(stream, seen, &script))
+    }
+
+    /// The same on what listens already.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve_on(listener, move |stream, seen| converse(stream, seen, &script))
     }
 
     /// Answers 200 with the exact head of the request as the body; `x-body-bytes` is the length of the
@@ -165,7 +175,10 @@ impl Backend {
 
     /// Any bytes: `talk` owns each connection.
     pub(crate) fn serve(address: SocketAddr, talk: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).expect("the address is free");
+        Self::serve_on(TcpListener::bind(address).expect("the address is free"), talk)
+    }
+
+    fn serve_on(listener: TcpListener, talk: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let seen = Arc::new(Seen::default());
         let (talk, counters) = (Arc::new(talk), Arc::clone(&seen));
@@ -198,6 +211,16 @@ impl Backend {
     /// Bytes of request bodies that have arrived, also of bodies still under way.
     pub(crate) fn body_bytes(&self) -> usize {
         self.seen.body_bytes.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that scripts have sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.seen.sent.load(Ordering::SeqCst)
+    }
+
+    /// The fields behind all chunked bodies so far, exact.
+    pub(crate) fn trailers(&self) -> Vec<String> {
+        self.seen.trailers.lock().expect("no script panics").clone()
     }
 
     /// The heads of all requests so far, exact.
@@ -283,7 +306,9 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.get_mut().write_all(bytes)?;
+        self.seen.sent.fetch_add(bytes.len(), Ordering::SeqCst);
+        Ok(())
     }
 
     /// A whole answer with its length.
@@ -329,8 +354,13 @@ impl Exchange<'_> {
             let size = usize::from_str_radix(self.text_line()?.split(';').next().unwrap_or_default().trim(), 16);
             let size = size.map_err(io::Error::other)?;
             if size == 0 {
-                while !self.text_line()?.trim().is_empty() {}
-                return Ok(total);
+                loop {
+                    let line = self.text_line()?;
+                    if line.trim().is_empty() {
+                        return Ok(total);
+                    }
+                    self.seen.trailers.lock().expect("no script panics").push(line);
+                }
             }
             total += self.copy(size, into)?;
             self.text_line()?;

@@ -165,6 +165,31 @@ impl TestEdge {
         of_family.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
+    /// Waits until these series are `wanted` in sum. A client may have its answer before the request is counted, so what a
+    /// test counts behind an answer it waits for.
+    #[track_caller]
+    pub(crate) fn counts(&self, family: &str, labels: &[&str], wanted: f64) {
+        let counted = self.counted(family, labels, wanted);
+        assert!(counted == wanted, "{family} {labels:?} is {counted}, not {wanted}:\n{}", self.metrics());
+    }
+
+    /// The same where more is as good.
+    #[track_caller]
+    pub(crate) fn counts_at_least(&self, family: &str, labels: &[&str], wanted: f64) {
+        let counted = self.counted(family, labels, wanted);
+        assert!(counted >= wanted, "{family} {labels:?} is {counted}, below {wanted}:\n{}", self.metrics());
+    }
+
+    #[track_caller]
+    fn counted(&self, family: &str, labels: &[&str], wanted: f64) -> f64 {
+        let mut counted = 0.0;
+        comes_true(|| {
+            counted = self.metric_sum(family, labels);
+            counted >= wanted
+        });
+        counted
+    }
+
     /// Asks the entrypoint `https` for `url`, whatever name and port it has, without checking the
     /// certificate. `args` go to curl as they are.
     #[track_caller]

@@ -4,13 +4,15 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 /// How long anything may take before the test gives up on it: far more than it ever needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +48,19 @@ pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Waits until a value stays as it is for longer than what changes it usually rests: the value.
+#[track_caller]
+pub(crate) fn settled<T: PartialEq>(what: &str, mut look: impl FnMut() -> T) -> T {
+    let (mut last, mut same) = (look(), 0);
+    eventually(what, || {
+        let now = look();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == 25
+    });
+    last
+}
+
 /// A port of loopback that is free now. Another program may take it first, so prefer port 0 where a
 /// program can say which one it got.
 pub(crate) fn free_port() -> u16 {
@@ -54,9 +69,37 @@ pub(crate) fn free_port() -> u16 {
     loop {
         let chance = RandomState::new().hash_one("a port");
         let port = 10_000 + u16::try_from(chance % 20_000).expect("below 20,000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return port;
         }
+    }
+}
+
+/// An address of loopback that refuses connections and that no other program can take meanwhile.
+pub(crate) struct Nobody(Socket);
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound")
+    }
+
+    /// As a route's `upstream`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// Somebody listens there from now on.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.0.listen(128).expect("it is bound");
+        self.0.into()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Names behind a real DNS server: Debian's `pebble-challtestsrv`, which `./dev test` installs.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,9 +58,17 @@ impl Drop for DnsServer {
     }
 }
 
+/// Free for both transports, and below the ports that the system gives to outgoing connections: one of those is not taken
+/// from under us while the server is starting.
 fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound")
+    loop {
+        let chance = RandomState::new().hash_one("a port");
+        let port = 10_000 + u16::try_from(chance % 20_000).expect("below 20,000");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Waits for a condition; a test that never meets it fails by the limit.
