@@ -183,7 +183,7 @@ fn paths_matter_where_something_depends_on_them_and_the_host_is_not_raw() {
         ("raw.example", false, PathPolicy::Raw),
         ("b.raw.example", false, PathPolicy::Raw),
     ] {
-        let found = self::matters(&table, host, "/x").or_else(|| self::matters(&table, host, "/y"));
+        let found = matters(&table, host, "/x").or_else(|| self::matters(&table, host, "/y"));
         assert_eq!((found, table.policy(host)), (Some(matters), policy), "{host}");
     }
 }
@@ -206,13 +206,13 @@ fn a_raw_host_is_no_way_around_the_rules_of_wider_hosts_that_its_requests_fall_t
         for wide in ["host = \"*.x.example\"", ""] {
             let admin = route("admin", &format!("{wide}\npath = \"/admin/\""));
             let table = table(&[raw.as_str(), &admin, &route("rest", wide)].concat());
-            assert_eq!(self::matters(&table, "a.x.example", "/x"), Some(matters), "{condition} {wide}");
+            assert_eq!(matters(&table, "a.x.example", "/x"), Some(matters), "{condition} {wide}");
         }
     }
     let raw = route("raw", "host = \"a.x.example\"\npath_policy = \"raw\"\nmethod = \"PUT\"");
     let behind = [&raw, &route("wild", "host = \"*.x.example\""), &route("admin", "path = \"/admin/\"")];
     let table = table(&behind.map(String::as_str).concat());
-    assert_eq!(self::matters(&table, "a.x.example", "/x"), Some(false), "no reading gets behind the wildcard");
+    assert_eq!(matters(&table, "a.x.example", "/x"), Some(false), "no reading gets behind the wildcard");
 }
 
 #[test]
