@@ -123,7 +123,7 @@ fn a_rejected_route_closes_its_own_requests_and_no_others() {
         (closed.name.as_str(), closed.file.as_str(), closed.line, closed.fault_id.len()),
         ("admin", "a.toml", 6, 8)
     );
-    assert_eq!(matters(&table, "a.example", "/y"), Some(true), "what is closed depends on the path");
+    assert_eq!(path_counts(&table, "a.example", "/y"), Some(true), "what is closed depends on the path");
 }
 
 #[test]
@@ -183,13 +183,13 @@ fn paths_matter_where_something_depends_on_them_and_the_host_is_not_raw() {
         ("raw.example", false, PathPolicy::Raw),
         ("b.raw.example", false, PathPolicy::Raw),
     ] {
-        let found = matters(&table, host, "/x").or_else(|| self::matters(&table, host, "/y"));
+        let found = path_counts(&table, host, "/x").or_else(|| path_counts(&table, host, "/y"));
         assert_eq!((found, table.policy(host)), (Some(matters), policy), "{host}");
     }
 }
 
 /// Whether a path with two readings is refused where this request leads; none where it leads to no route.
-fn matters(table: &Table, host: &str, path: &str) -> Option<bool> {
+fn path_counts(table: &Table, host: &str, path: &str) -> Option<bool> {
     table.find(&request(host, path)).route().map(|route| table.path_matters(host, route))
 }
 
@@ -206,13 +206,13 @@ fn a_raw_host_is_no_way_around_the_rules_of_wider_hosts_that_its_requests_fall_t
         for wide in ["host = \"*.x.example\"", ""] {
             let admin = route("admin", &format!("{wide}\npath = \"/admin/\""));
             let table = table(&[raw.as_str(), &admin, &route("rest", wide)].concat());
-            assert_eq!(matters(&table, "a.x.example", "/x"), Some(matters), "{condition} {wide}");
+            assert_eq!(path_counts(&table, "a.x.example", "/x"), Some(matters), "{condition} {wide}");
         }
     }
     let raw = route("raw", "host = \"a.x.example\"\npath_policy = \"raw\"\nmethod = \"PUT\"");
     let behind = [&raw, &route("wild", "host = \"*.x.example\""), &route("admin", "path = \"/admin/\"")];
     let table = table(&behind.map(String::as_str).concat());
-    assert_eq!(matters(&table, "a.x.example", "/x"), Some(false), "no reading gets behind the wildcard");
+    assert_eq!(path_counts(&table, "a.x.example", "/x"), Some(false), "no reading gets behind the wildcard");
 }
 
 #[test]
