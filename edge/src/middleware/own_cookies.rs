@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 pub struct CookieNames {
     /// Of a session; further pieces of it have `.` and a number behind that.
     pub session: String,
-    /// How the name of each login in flight begins. It ends with [`LOGIN`].
+    /// How the name of each login in flight begins. It ends with `-login-`.
     pub login: String,
 }
 
