@@ -9,7 +9,7 @@ use crate::route::Route;
 use crate::rule::Rule;
 use crate::shape::{Key, Shape, walk};
 use crate::step::Step;
-use crate::world::World;
+use crate::world::{Protocol, World};
 
 mod conditions;
 mod options;
@@ -251,7 +251,7 @@ impl Reader<'_> {
 
     fn entrypoints(&mut self, item: &Item<'_>) -> Vec<String> {
         let world = self.world;
-        let http = || world.entrypoints.iter().filter(|entrypoint| entrypoint.http);
+        let http = || world.entrypoints.iter().filter(|entrypoint| entrypoint.protocol == Protocol::Http);
         let Some(given) = item.get("entrypoint") else {
             if http().next().is_none() {
                 let fault = item.fault("edge.toml has no entrypoint that speaks HTTP");
@@ -266,7 +266,7 @@ impl Reader<'_> {
         for item in given.one_or_many() {
             let Some(name) = item.as_str() else { continue };
             match world.entrypoints.iter().find(|entrypoint| entrypoint.name == name) {
-                Some(entrypoint) if entrypoint.http => names.push(name.to_owned()),
+                Some(entrypoint) if entrypoint.protocol == Protocol::Http => names.push(name.to_owned()),
                 Some(_) => self.faults.push(item.fault(format!("the entrypoint `{name}` does not speak HTTP"))),
                 None => {
                     let hint = did_you_mean(name, http().map(|entrypoint| entrypoint.name.as_str()));

@@ -9,7 +9,7 @@ use crate::document::{Source, Vars};
 use crate::host::Host;
 use crate::route::Route;
 use crate::shape::{Key, Shape};
-use crate::world::{Disk, Entrypoint, Kind, Kinds, Needs, Reading, Seen, World};
+use crate::world::{Disk, Entrypoint, Kind, Kinds, Needs, Protocol, Reading, Seen, World};
 
 /// A disk that has `/etc/edge/dist` (a folder), `/etc/edge/ca.pem` and `/etc/edge/key.pem`.
 struct SmallDisk;
@@ -102,13 +102,13 @@ pub(crate) fn check_sources(sources: &[Source], acme: bool) -> Checked {
 fn check_standing(sources: &[Source], acme: bool, standing: Standing<'_>) -> Checked {
     let lookup = |name: &str| (name == "DOMAIN").then(|| "example.com".to_owned());
     let known = ["DOMAIN".to_owned()];
-    let entrypoint = |name: &str, http, tls| Entrypoint { name: name.into(), http, tls };
+    let entrypoint = |name: &str, protocol, tls| Entrypoint { name: name.into(), protocol, tls };
     let world = World {
         vars: Vars { lookup: &lookup, known: &known },
         entrypoints: &[
-            entrypoint("http", true, false),
-            entrypoint("https", true, true),
-            entrypoint("postgres", false, true),
+            entrypoint("http", Protocol::Http, false),
+            entrypoint("https", Protocol::Http, true),
+            entrypoint("postgres", Protocol::Postgres, false),
         ],
         acme,
         certificates: &[Host::parse("*.wild.example.com").expect("a host")],
