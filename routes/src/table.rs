@@ -14,15 +14,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::check::Rejected;
-use crate::host::{Host, parent};
+use crate::host::{Host, Names, parent};
 use crate::path::PathPattern;
 use crate::route::{Issuer, PathPolicy, Route};
 use crate::rule::{Mismatch, Request, Rule};
 
-mod names;
 mod tree;
 
-use names::Names;
 use tree::Tree;
 
 /// All routes, ready to be matched.
