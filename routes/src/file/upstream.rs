@@ -8,7 +8,7 @@ use crate::document::{Item, Kind};
 use crate::host::Host;
 use crate::shape::{Key, Shape};
 use crate::target::{
-    ClientIdentity, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls, is_link_local,
+    ClientIdentity, Family, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls, is_link_local,
 };
 use crate::world::Seen;
 
@@ -72,7 +72,7 @@ const HTTP: Shape = Shape::Either(&[Shape::one_of(&["auto", "1", "2", "h2c"]), S
 impl Reader<'_> {
     pub(super) fn upstream(&mut self, item: &Item<'_>) -> Option<Upstream> {
         let list = if item.kind() == Kind::Table { item.get("servers")? } else { item.clone() };
-        let servers = self.servers(&list);
+        let servers = self.servers(&list, Family::Http);
         let http = http_version(item.get("http").as_ref());
         if let Some(given) = item.get("http") {
             self.check_version(&given, http, &servers);
@@ -104,14 +104,14 @@ impl Reader<'_> {
         })
     }
 
-    fn servers(&mut self, list: &Item<'_>) -> Vec<Server> {
+    pub(super) fn servers(&mut self, list: &Item<'_>, family: Family) -> Vec<Server> {
         self.refuse_empty(list);
         let mut seen = HashSet::new();
         let mut servers = Vec::new();
         for item in list.one_or_many() {
             let url = if item.kind() == Kind::Table { item.get("url") } else { Some(item.clone()) };
             let Some((url, text)) = url.as_ref().and_then(|url| url.as_str().map(|text| (url, text))) else { continue };
-            match Server::parse(text) {
+            match Server::parse(text, family) {
                 Ok(server) if !seen.insert(server.address()) => {
                     self.faults.push(
                         url.fault(format!("the server `{}` is named twice", server.address())).hint("use `weight`"),
@@ -124,7 +124,10 @@ impl Reader<'_> {
                     }
                     servers.push(Server { weight: weight(&item), backup: flag(&item, "backup"), ..server });
                 }
-                Err(error) => self.faults.push(url.fault(format!("`{}`: {error}", hide_user(text))).hint(error.hint())),
+                Err(error) => {
+                    let fault = url.fault(format!("`{}`: {error}", hide_user(text)));
+                    self.faults.push(fault.hint(error.hint(family)));
+                }
             }
         }
         servers
