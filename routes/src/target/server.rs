@@ -213,6 +213,14 @@ impl Server {
         }
     }
 
+    /// Its port, if it is in the network.
+    pub fn port(&self) -> Option<u16> {
+        match &self.place {
+            Place::Net { port, .. } => Some(*port),
+            Place::Unix(_) => None,
+        }
+    }
+
     /// Whether what is sent there stays on this machine. A name is taken for `localhost` only where it says so.
     pub fn is_loopback(&self) -> bool {
         let Place::Net { host, .. } = &self.place else { return true };
