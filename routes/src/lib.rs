@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A module imports only what stands to its left:
-//! `fault, units <- document <- shape <- host, path <- world <- preset, step, rule, target <- route <- file <- check <- table
-//! <- explain`.
+//! `fault, units <- document <- shape <- host, path <- world <- preset, step, rule, target <- route <- stream <- file <- check
+//! <- table <- explain`.
 //!
 //! ```
 //! use std::path::Path;
@@ -73,6 +73,7 @@ pub mod route;
 pub mod rule;
 pub mod shape;
 pub mod step;
+pub mod stream;
 pub mod table;
 pub mod target;
 pub mod units;
