@@ -1,5 +1,5 @@
 //! One checked `[[tcp]]` or `[[udp]]`: everything the edge needs to carry its bytes, with nothing left to be checked.
-//! Made by `check` alone; how it is written is said by `file`.
+//! Made by `check` alone; how it is written is said by `file`. Which one a client is for is found in a [`StreamTable`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +10,10 @@ use ipnet::IpNet;
 use crate::host::Host;
 use crate::route::{RouteKind, RouteTls};
 use crate::target::Upstream;
+
+mod table;
+
+pub use table::{Candidates, StreamTable, Streams};
 
 /// A route below HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
