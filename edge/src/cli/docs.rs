@@ -126,7 +126,8 @@ email = \"ops@${DOMAIN}\"
 const ROUTE_NOTES: &str = "\
 ## Route files
 
-A file holds any number of `[[route]]` tables. Each has exactly one of `upstream`, `redirect`, `files` and `respond`.
+A file holds any number of `[[route]]`, `[[tcp]]` and `[[udp]]` tables, with names that are unique among all of them. Each
+`[[route]]` has exactly one of `upstream`, `redirect`, `files` and `respond`.
 A route with a fault is rejected alone: its last good version goes on serving, and the other routes are not touched.
 
 ```toml
@@ -138,4 +139,75 @@ upstream = \"http://127.0.0.1:5000\"
 Which route wins: an exact host before a wildcard before none; then an exact path, the longest prefix, a regular
 expression, none; then the one with more conditions; then the higher `priority`. Two routes that cannot be told apart
 are an error that names both, and a route that can never win is a warning.
+
+### Connections below HTTP
+
+A `[[tcp]]` carries the connections of PostgreSQL, or of any other protocol over TCP. For PostgreSQL edge knows the way into
+TLS, cancel requests and how to refuse; its entrypoint in `edge.toml` is
+
+```toml
+[entrypoint.postgres]
+protocol = \"postgres\"
+```
+
+and a route
+
+```toml
+[[tcp]]
+host = \"postgres.${DOMAIN}\"
+entrypoint = \"postgres\"
+upstream = \"127.0.0.1:5432\"
+```
+
+Which one takes a connection: an exact host before a wildcard before none; then for PostgreSQL one with `database` and
+`user` before one with `database`, with `user`, with neither. A client that names no host is for the routes without one; where
+there are none and all routes of the entrypoint have the same hosts, for those. On an entrypoint of HTTPS a `[[tcp]]` takes the
+connections of its hosts, and its TLS passes untouched unless it says otherwise.
+
+### Datagrams
+
+A `[[udp]]` binds addresses of its own, not those of an entrypoint:
+
+```toml
+[[udp]]
+name = \"rustdesk-id\"
+listen = \"0.0.0.0:21116\"
+upstream = \"10.0.0.9:21116\"
+```
+
+RustDesk's ports 21115 and 21117 take whoever comes from their own machine for an administrator: edge refuses to carry
+connections there by a loopback address.
+
+### All keys
 ";
+
+#[cfg(test)]
+mod tests {
+    use certs::RealDisk;
+    use routes::check::Standing;
+    use routes::document::Source;
+
+    use super::*;
+    use crate::config::{Config, Environment, check_routes};
+
+    /// The blocks of TOML in a page.
+    fn examples(page: &str) -> impl Iterator<Item = &str> {
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
+    }
+
+    #[test]
+    fn the_examples_of_the_reference_load_without_a_fault() {
+        let page = config_page();
+        let is_of_edge = |text: &&str| text.starts_with("[entrypoint") || text.starts_with("[vars");
+        let (edge, routes): (Vec<&str>, Vec<&str>) = examples(&page).partition(is_of_edge);
+        assert_eq!((edge.len(), routes.len()), (2, 3));
+        let own = "[entrypoint.http]\n[entrypoint.https]\ntls = true\n";
+        let edge = Source::new("/nowhere/edge.toml", format!("{own}{}", edge.concat()));
+        let reading = Config::read(&edge, &Environment::default(), &RealDisk);
+        assert_eq!(reading.faults, []);
+        let config = reading.config.expect("a file without faults gives settings");
+        let checked = check_routes(&config, &[Source::new("routes.toml", routes.concat())], Standing::default());
+        assert_eq!(checked.faults, []);
+        assert_eq!((checked.routes.len(), checked.streams.len()), (1, 2));
+    }
+}
