@@ -16,8 +16,8 @@ use crate::route::Issuer;
 #[derive(Debug, Default)]
 pub struct StreamTable {
     entrypoints: HashMap<String, Streams>,
-    /// Hosts whose TLS ends at the edge.
-    certificates: BTreeMap<Host, Issuer>,
+    /// Hosts whose TLS ends at the edge, and whether a stream chose the issuer.
+    certificates: BTreeMap<Host, (Issuer, bool)>,
     names: Names,
 }
 
@@ -72,7 +72,20 @@ impl StreamTable {
         let Some(issuer) = tcp.tls.issuer else { return };
         for host in &tcp.hosts {
             if tcp.tls.chosen || !self.certificates.contains_key(host) {
-                self.certificates.insert(host.clone(), issuer);
+                self.certificates.insert(host.clone(), (issuer, tcp.tls.chosen));
+            }
+        }
+    }
+
+    /// Closes the hosts of rejected streams of which no earlier version serves: their clients are for nobody, not for a wider
+    /// stream, whose server would be shown passwords that are not for it. Streams that serve keep their hosts.
+    pub fn close<'h>(&mut self, hosts: impl IntoIterator<Item = &'h Host>) {
+        for host in hosts {
+            for streams in self.entrypoints.values_mut() {
+                match host {
+                    Host::Exact(name) => streams.exact.entry(name.clone()).or_default(),
+                    Host::Wildcard(suffix) => streams.wildcard.entry(suffix.clone()).or_default(),
+                };
             }
         }
     }
@@ -84,7 +97,12 @@ impl StreamTable {
 
     /// The hosts that need certificates, each once, with the issuer that one of its streams chose or else the default.
     pub fn hosts(&self) -> impl Iterator<Item = (&Host, Issuer)> {
-        self.certificates.iter().map(|(host, issuer)| (host, *issuer))
+        self.certificates.iter().map(|(host, (issuer, _))| (host, *issuer))
+    }
+
+    /// The issuer that a stream chose for this host: it comes before the default of a route with the same host.
+    pub fn chosen_issuer(&self, host: &Host) -> Option<Issuer> {
+        self.certificates.get(host).filter(|(_, chosen)| *chosen).map(|(issuer, _)| *issuer)
     }
 
     /// Whether the TLS of this name, in canonical form, ends at the edge in some stream, on whatever entrypoint.

@@ -71,6 +71,30 @@ fn an_unknown_name_is_for_nobody_where_each_stream_has_a_host() {
 }
 
 #[test]
+fn the_host_of_a_rejected_stream_is_for_nobody() {
+    let mut table = table(&[
+        ("bare", PG),
+        ("wild", &format!("{PG}\nhost = \"*.a.example\"\ntls = {{ issuer = \"internal\" }}")),
+        ("kept", &format!("{PG}\nhost = \"kept.example\"")),
+    ]);
+    let closed = ["x.a.example", "b.example", "*.c.example", "kept.example"];
+    table.close(&closed.map(|name| Host::parse(name).expect("a host")));
+    let streams = table.entrypoint("postgres").expect("it has some");
+    for (sni, name) in [
+        (Some("x.a.example"), None),
+        (Some("b.example"), None),
+        (Some("y.c.example"), None),
+        (Some("y.a.example"), Some("wild")),
+        (Some("kept.example"), Some("kept")),
+        (Some("c.example"), Some("bare")),
+        (None, Some("bare")),
+    ] {
+        assert_eq!(names(streams.by_sni(sni)), Vec::from_iter(name), "{sni:?}");
+    }
+    assert_eq!(streams.iter().count(), 3);
+}
+
+#[test]
 fn both_database_and_user_come_before_one_before_none() {
     let table = table(&[
         ("none", PG),
@@ -150,6 +174,8 @@ fn hosts_are_those_that_need_certificates() {
     let hosts: Vec<_> = table.hosts().map(|(host, issuer)| (host.to_string(), issuer)).collect();
     let expected = [("a.example", Issuer::Internal), ("b.example", Issuer::Acme), ("*.c.example", Issuer::Internal)];
     assert_eq!(hosts, expected.map(|(host, issuer)| (host.to_owned(), issuer)));
+    let chosen = ["a.example", "b.example"].map(|name| table.chosen_issuer(&Host::parse(name).expect("a host")));
+    assert_eq!(chosen, [Some(Issuer::Internal), None]);
     for (name, served) in
         [("a.example", true), ("b.example", true), ("x.c.example", true), ("c.example", false), ("d.example", false)]
     {
