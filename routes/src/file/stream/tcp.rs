@@ -119,7 +119,8 @@ impl Reader<'_> {
             let fault = at.fault(format!(
                 "`{address}`: RustDesk takes whoever comes to this port from its own machine for an administrator"
             ));
-            self.faults.push(fault.hint("publish the port without edge, or reach it by an address of another network"));
+            self.faults
+                .push(fault.hint("publish the port without edge, or reach it by an address that is not loopback"));
         }
         if protocol != Some(Protocol::Postgres) {
             return;
