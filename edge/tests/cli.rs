@@ -323,12 +323,15 @@ fn the_generated_pages_are_not_stale() {
 }
 
 #[test]
-fn the_example_of_the_reference_is_a_good_configuration() {
+fn the_examples_of_the_reference_are_a_good_configuration() {
     let page = fs::read_to_string(docs().join("CONFIG.md")).expect("it is there");
     let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [edge, routes] = blocks.as_slice() else { panic!("{} examples", blocks.len()) };
+    let [edge, routes, entrypoints, tcp, udp] = blocks.as_slice() else { panic!("{} examples", blocks.len()) };
     let files = Files::new(&[("edge.toml", edge), ("routes/a.toml", routes)]);
     assert_eq!(files.edge(&["check"]).success(), "no faults in edge.toml and 1 route file; 1 route can serve\n");
+    let (edge, routes) = ([*edge, *entrypoints].concat(), [*routes, *tcp, *udp].concat());
+    let files = Files::new(&[("edge.toml", &edge), ("routes/a.toml", &routes)]);
+    assert_eq!(files.edge(&["check"]).success(), "no faults in edge.toml and 1 route file; 3 routes can serve\n");
 }
 
 /// Runs the binary with this standard input.

@@ -11,7 +11,7 @@ use routes::check::check;
 use routes::document::{Source, Vars};
 use routes::rule::Request;
 use routes::table::{Found, Table};
-use routes::world::{Disk, Entrypoint, Seen, World};
+use routes::world::{Disk, Entrypoint, Protocol, Seen, World};
 
 struct NoDisk;
 
@@ -65,7 +65,7 @@ fn miss(host: &str, path: &str) -> (String, String) {
 fn with_world<T>(work: impl FnOnce(&World<'_>) -> T) -> T {
     work(&World {
         vars: Vars::NONE,
-        entrypoints: &[Entrypoint { name: "https".into(), http: true, tls: true }],
+        entrypoints: &[Entrypoint { name: "https".into(), protocol: Protocol::Http, tls: true }],
         acme: false,
         certificates: &[],
         folder: Path::new("/etc/edge"),

@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use crate::document::{Document, Item, Kind, Source};
 use crate::fault::{Fault, Faults, sort};
-use crate::file::{self, Draft};
+use crate::file::{self, Draft, Made};
 use crate::host::Host;
-use crate::route::Route;
+use crate::route::{Route, RouteKind};
 use crate::rule::Rule;
 use crate::shape::walk;
+use crate::stream::Stream;
 use crate::world::World;
 
 mod middlewares;
 mod standing;
+mod streams;
 mod together;
 
 pub use standing::Standing;
@@ -29,7 +31,9 @@ use together::Judged;
 pub struct Checked {
     /// The routes that can serve, in order of files and lines.
     pub routes: Vec<Arc<Route>>,
-    /// The routes that cannot.
+    /// The streams that can serve, in order of files and lines.
+    pub streams: Vec<Arc<Stream>>,
+    /// The routes and streams that cannot.
     pub rejected: Vec<Rejected>,
     /// Every fault of every file, warnings among them, in order of files and lines.
     pub faults: Vec<Fault>,
@@ -49,18 +53,21 @@ impl Checked {
     }
 }
 
-/// A route that cannot serve.
+/// A route, of whatever kind, that cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Its name; its key in the file where it has none.
     pub name: String,
+    /// What kind of route it would be.
+    pub kind: RouteKind,
     /// The hosts that could be read.
     pub hosts: Vec<Host>,
     /// When it would answer, if that part of it is without fault: the edge then answers 503 there and nowhere else.
+    /// Streams have none: their connections are refused.
     pub rule: Option<Rule>,
     /// The file it stands in.
     pub file: String,
-    /// The line of its `[[route]]`, counted from 1.
+    /// The line that it begins in, counted from 1.
     pub line: usize,
     /// Whether the name is another route's: then no earlier version under that name is this one's.
     pub name_taken: bool,
@@ -95,7 +102,11 @@ pub fn check_beside(sources: &[Source], world: &World<'_>, standing: Standing<'_
     let definitions = middlewares(&documents, world, &mut checked.faults);
     for document in &documents {
         let mut faults = Faults::new();
-        drafts.extend(route_items(document, &mut faults).iter().map(|item| file::read(item, world, &definitions)));
+        let items = route_items(document, &mut faults);
+        drafts.extend(items.iter().map(|(kind, item)| match kind {
+            RouteKind::Http => file::read(item, world, &definitions),
+            RouteKind::Tcp | RouteKind::Udp => file::read_stream(item, *kind, world),
+        }));
         checked.faults.extend(faults.iter().cloned());
     }
     let broken = checked.broken_files.clone();
@@ -115,39 +126,43 @@ impl Checked {
     }
 
     fn note_draft(&mut self, draft: Draft<'_>) {
-        let Draft { item, name, hosts, rule, route, faults, name_taken } = draft;
+        let Draft { item, kind, name, hosts, rule, made, faults, name_taken } = draft;
         self.faults.extend(faults.iter().cloned());
-        match route.filter(|_| !faults.has_errors()) {
-            Some(route) => self.routes.push(Arc::new(route)),
+        match made.filter(|_| !faults.has_errors()) {
+            Some(Made::Route(route)) => self.routes.push(Arc::from(route)),
+            Some(Made::Stream(stream)) => self.streams.push(Arc::new(stream)),
             None => {
                 let place = item.place();
                 let mut faults = faults.into_sorted();
                 faults.sort_by_key(|fault| fault.severity);
                 let (file, line) = (place.file, place.line);
-                self.rejected.push(Rejected { name, hosts, rule, file, line, name_taken, faults });
+                self.rejected.push(Rejected { name, kind, hosts, rule, file, line, name_taken, faults });
             }
         }
     }
 }
 
-/// The tables of the routes of a file; everything else in it is judged at once.
-fn route_items<'d>(document: &'d Document, faults: &mut Faults) -> Vec<Item<'d>> {
+/// The tables of the routes of a file, in the order of its lines; everything else in it is judged at once.
+fn route_items<'d>(document: &'d Document, faults: &mut Faults) -> Vec<(RouteKind, Item<'d>)> {
     let root = document.root();
     walk(&root, &file::OUTER, faults);
-    let Some(routes) = root.get("route") else {
-        if root.entries().next().is_none() {
-            faults.push(root.warning("the file has no routes").hint("add a [[route]], or remove the file"));
-        }
-        return Vec::new();
-    };
-    let (tables, others) = match routes.kind() {
-        Kind::List => routes.items().partition(|item| item.kind() == Kind::Table),
-        _ => (Vec::new(), vec![routes]),
-    };
-    for other in others {
-        let why = format!("`route` is a list of tables, found {}", other.kind().words());
-        faults.push(other.fault(why).hint("begin each route with [[route]], in double brackets"));
+    if root.entries().next().is_none() {
+        faults.push(root.warning("the file has no routes").hint("add a [[route]], or remove the file"));
     }
+    let mut tables = Vec::new();
+    for kind in [RouteKind::Http, RouteKind::Tcp, RouteKind::Udp] {
+        let (key, Some(routes)) = (kind.key(), root.get(kind.key())) else { continue };
+        let (good, others) = match routes.kind() {
+            Kind::List => routes.items().partition(|item| item.kind() == Kind::Table),
+            _ => (Vec::new(), vec![routes]),
+        };
+        for other in others {
+            let why = format!("`{key}` is a list of tables, found {}", other.kind().words());
+            faults.push(other.fault(why).hint(format!("begin each one with [[{key}]], in double brackets")));
+        }
+        tables.extend(good.into_iter().map(|item| (kind, item)));
+    }
+    tables.sort_by_key(|(_, item)| item.offset());
     tables
 }
 
@@ -163,7 +178,7 @@ fn refuse_equal_names(drafts: &mut [Draft<'_>], order: &[usize], holders: &Holde
                 let there = drafts[*taken.get()].item.place();
                 twice.push((index, there.file, there.line));
             }
-            (Entry::Vacant(_), Some(there)) => twice.push((index, there.file.clone(), there.line)),
+            (Entry::Vacant(_), Some(there)) => twice.push((index, there.file().to_owned(), there.line())),
             (Entry::Vacant(free), None) => drop(free.insert(index)),
         }
     }

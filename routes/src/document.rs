@@ -258,6 +258,11 @@ impl<'d> Item<'d> {
         if self.kind() == Kind::List { self.items().collect() } else { vec![self.clone()] }
     }
 
+    /// Where the value starts in the file, in bytes.
+    pub(crate) fn offset(&self) -> usize {
+        self.node.span.start
+    }
+
     /// A place inside the value: the start of its text.
     pub fn place(&self) -> Place {
         self.document.place(self.node.span.start)

@@ -5,33 +5,36 @@ use crate::document::Item;
 use crate::fault::{Fault, Faults, did_you_mean, nearest};
 use crate::host::Host;
 use crate::preset::Preset;
-use crate::route::Route;
+use crate::route::{Route, RouteKind};
 use crate::rule::Rule;
 use crate::shape::{Key, Shape, walk};
 use crate::step::Step;
-use crate::world::World;
+use crate::stream::Stream;
+use crate::world::{Protocol, World};
 
 mod conditions;
 mod options;
 mod steps;
+mod stream;
 mod target;
 mod upstream;
 
 pub(crate) use steps::{Definition, Definitions};
+pub(crate) use stream::read as read_stream;
 
 /// A whole route file.
 pub const FILE: Shape = Shape::Table(&[
     Key::new("route", Shape::List(&ROUTE), "The routes of this file."),
-    Key::later("tcp"),
-    Key::later("udp"),
+    Key::new("tcp", Shape::List(&stream::TCP), "Connections below HTTP, such as those of PostgreSQL."),
+    Key::new("udp", Shape::List(&stream::UDP), "Datagrams."),
     Key::new("middleware", Shape::Map(&Shape::Any), "Middlewares by name, for `use` in the routes of every file."),
 ]);
 
 /// What may stand in a route file besides its routes, which are read one by one.
 pub(crate) const OUTER: Shape = Shape::Table(&[
     Key::new("route", Shape::Any, ""),
-    Key::later("tcp"),
-    Key::later("udp"),
+    Key::new("tcp", Shape::Any, ""),
+    Key::new("udp", Shape::Any, ""),
     Key::new("middleware", Shape::Any, ""),
 ]);
 
@@ -90,21 +93,35 @@ const RULE_KEYS: &[&str] =
 pub(crate) struct Draft<'d> {
     /// Where it stands.
     pub(crate) item: Item<'d>,
+    /// What kind of route it is.
+    pub(crate) kind: RouteKind,
     /// Its name, or its key where it has none.
     pub(crate) name: String,
     /// The hosts that could be read.
     pub(crate) hosts: Vec<Host>,
     /// When it would answer, if that part is without error.
     pub(crate) rule: Option<Rule>,
-    /// The route, if nothing is wrong.
-    pub(crate) route: Option<Route>,
+    /// What came of it, if nothing is wrong.
+    pub(crate) made: Option<Made>,
     /// Everything wrong with it.
     pub(crate) faults: Faults,
     /// Whether its name is another route's.
     pub(crate) name_taken: bool,
 }
 
+/// A route of any kind.
+#[derive(Debug)]
+pub(crate) enum Made {
+    Route(Box<Route>),
+    Stream(Stream),
+}
+
 impl Draft<'_> {
+    /// What came of it, if nothing is wrong with it on its own or beside others.
+    pub(crate) fn good(&self) -> Option<&Made> {
+        self.made.as_ref().filter(|_| !self.faults.has_errors())
+    }
+
     /// Notes one more fault of this route.
     pub(crate) fn note(&mut self, fault: Fault) {
         self.faults.push(fault);
@@ -152,7 +169,16 @@ pub(crate) fn read<'d>(item: &Item<'d>, world: &World<'_>, definitions: &Definit
             steps,
         }
     });
-    Draft { item: item.clone(), name: label, hosts, rule: readable.then_some(rule), route, faults, name_taken: false }
+    Draft {
+        item: item.clone(),
+        kind: RouteKind::Http,
+        name: label,
+        hosts,
+        rule: readable.then_some(rule),
+        made: route.map(Box::new).map(Made::Route),
+        faults,
+        name_taken: false,
+    }
 }
 
 /// The route with its middlewares spelled out, so that it needs no other file.
@@ -204,6 +230,10 @@ impl Reader<'_> {
             }
             return hosts.first().map(ToString::to_string);
         };
+        self.given_name(&given)
+    }
+
+    fn given_name(&mut self, given: &Item<'_>) -> Option<String> {
         let name = given.as_str()?;
         let is_good = |c: char| c.is_ascii_alphanumeric() || "-_.*:[]@".contains(c);
         if name.is_empty() || name.len() > 100 || !name.chars().all(is_good) {
@@ -251,7 +281,7 @@ impl Reader<'_> {
 
     fn entrypoints(&mut self, item: &Item<'_>) -> Vec<String> {
         let world = self.world;
-        let http = || world.entrypoints.iter().filter(|entrypoint| entrypoint.http);
+        let http = || world.entrypoints.iter().filter(|entrypoint| entrypoint.protocol == Protocol::Http);
         let Some(given) = item.get("entrypoint") else {
             if http().next().is_none() {
                 let fault = item.fault("edge.toml has no entrypoint that speaks HTTP");
@@ -266,7 +296,7 @@ impl Reader<'_> {
         for item in given.one_or_many() {
             let Some(name) = item.as_str() else { continue };
             match world.entrypoints.iter().find(|entrypoint| entrypoint.name == name) {
-                Some(entrypoint) if entrypoint.http => names.push(name.to_owned()),
+                Some(entrypoint) if entrypoint.protocol == Protocol::Http => names.push(name.to_owned()),
                 Some(_) => self.faults.push(item.fault(format!("the entrypoint `{name}` does not speak HTTP"))),
                 None => {
                     let hint = did_you_mean(name, http().map(|entrypoint| entrypoint.name.as_str()));

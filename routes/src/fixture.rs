@@ -1,4 +1,4 @@
-//! A world for tests: three entrypoints, a few variables, a small disk. Compiled for tests alone.
+//! A world for tests: four entrypoints, a few variables, a small disk. Compiled for tests alone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use crate::document::{Source, Vars};
 use crate::host::Host;
 use crate::route::Route;
 use crate::shape::{Key, Shape};
-use crate::world::{Disk, Entrypoint, Kind, Kinds, Needs, Reading, Seen, World};
+use crate::stream::Stream;
+use crate::world::{Disk, Entrypoint, Kind, Kinds, Needs, Protocol, Reading, Seen, World};
 
 /// A disk that has `/etc/edge/dist` (a folder), `/etc/edge/ca.pem` and `/etc/edge/key.pem`.
 struct SmallDisk;
@@ -90,8 +91,13 @@ pub(crate) fn check_in(files: &[(&str, &str)], acme: bool) -> Checked {
 
 /// As `check_files`, while these routes serve.
 pub(crate) fn check_over(live: &[Arc<Route>], files: &[(&str, &str)]) -> Checked {
+    check_over_all(live, &[], files)
+}
+
+/// As `check_files`, while these routes and streams serve.
+pub(crate) fn check_over_all(routes: &[Arc<Route>], streams: &[Arc<Stream>], files: &[(&str, &str)]) -> Checked {
     let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(*path, *text)).collect();
-    check_standing(&sources, true, Standing { routes: live, unread: &[] })
+    check_standing(&sources, true, Standing { routes, streams, unread: &[] })
 }
 
 /// As `check_files`, from sources.
@@ -99,17 +105,34 @@ pub(crate) fn check_sources(sources: &[Source], acme: bool) -> Checked {
     check_standing(sources, acme, Standing::default())
 }
 
+/// Checks one file where only these entrypoints are, each with whether it terminates TLS.
+pub(crate) fn check_on(entrypoints: &[(&str, Protocol, bool)], text: &str) -> Checked {
+    let sources = [Source::new("a.toml", text)];
+    check_at(&sources, entrypoints, true, Standing::default())
+}
+
 fn check_standing(sources: &[Source], acme: bool, standing: Standing<'_>) -> Checked {
+    let entrypoints = [
+        ("http", Protocol::Http, false),
+        ("https", Protocol::Http, true),
+        ("postgres", Protocol::Postgres, false),
+        ("tcp", Protocol::Tcp, false),
+    ];
+    check_at(sources, &entrypoints, acme, standing)
+}
+
+fn check_at(sources: &[Source], entrypoints: &[(&str, Protocol, bool)], acme: bool, standing: Standing<'_>) -> Checked {
     let lookup = |name: &str| (name == "DOMAIN").then(|| "example.com".to_owned());
     let known = ["DOMAIN".to_owned()];
-    let entrypoint = |name: &str, http, tls| Entrypoint { name: name.into(), http, tls };
+    let entrypoint = |(name, protocol, tls): &(&str, Protocol, bool)| Entrypoint {
+        name: (*name).into(),
+        protocol: *protocol,
+        tls: *tls,
+    };
+    let entrypoints: Vec<Entrypoint> = entrypoints.iter().map(entrypoint).collect();
     let world = World {
         vars: Vars { lookup: &lookup, known: &known },
-        entrypoints: &[
-            entrypoint("http", true, false),
-            entrypoint("https", true, true),
-            entrypoint("postgres", false, true),
-        ],
+        entrypoints: &entrypoints,
         acme,
         certificates: &[Host::parse("*.wild.example.com").expect("a host")],
         folder: Path::new("/etc/edge"),

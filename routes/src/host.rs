@@ -9,6 +9,10 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 use thiserror::Error;
 
+mod names;
+
+pub(crate) use names::Names;
+
 /// The hosts that a route answers for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {

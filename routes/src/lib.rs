@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A module imports only what stands to its left:
-//! `fault, units <- document <- shape <- host, path <- world <- preset, step, rule, target <- route <- file <- check <- table
-//! <- explain`.
+//! `fault, units <- document <- shape <- host, path <- world <- preset, step, rule, target <- route <- stream <- file <- check
+//! <- table <- explain`.
 //!
 //! ```
 //! use std::path::Path;
@@ -16,7 +16,7 @@
 //! use routes::document::{Source, Vars};
 //! use routes::rule::Request;
 //! use routes::table::Table;
-//! use routes::world::{Disk, Entrypoint, NoKinds, Seen, World};
+//! use routes::world::{Disk, Entrypoint, NoKinds, Protocol, Seen, World};
 //!
 //! struct EmptyDisk;
 //! impl Disk for EmptyDisk {
@@ -36,7 +36,7 @@
 //! "#;
 //! let checked = check(&[Source::new("routes/ml.toml", text)], &World {
 //!     vars: Vars { lookup: &|name| (name == "DOMAIN").then(|| "example.com".into()), known: &[] },
-//!     entrypoints: &[Entrypoint { name: "https".into(), http: true, tls: true }],
+//!     entrypoints: &[Entrypoint { name: "https".into(), protocol: Protocol::Http, tls: true }],
 //!     acme: true,
 //!     certificates: &[],
 //!     folder: Path::new("/etc/edge"),
@@ -73,6 +73,7 @@ pub mod route;
 pub mod rule;
 pub mod shape;
 pub mod step;
+pub mod stream;
 pub mod table;
 pub mod target;
 pub mod units;

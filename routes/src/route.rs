@@ -77,6 +77,30 @@ impl Route {
     }
 }
 
+/// The kinds of route that a file may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteKind {
+    /// `[[route]]`: requests.
+    #[default]
+    Http,
+    /// `[[tcp]]`: connections.
+    Tcp,
+    /// `[[udp]]`: datagrams.
+    Udp,
+}
+
+impl RouteKind {
+    /// The key in route files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Http => "route",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// Who signs the certificates of a route's hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteTls {

@@ -14,15 +14,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::check::Rejected;
-use crate::host::{Host, parent};
+use crate::host::{Host, Names, parent};
 use crate::path::PathPattern;
-use crate::route::{Issuer, PathPolicy, Route};
+use crate::route::{Issuer, PathPolicy, Route, RouteKind};
 use crate::rule::{Mismatch, Request, Rule};
 
-mod names;
 mod tree;
 
-use names::Names;
 use tree::Tree;
 
 /// All routes, ready to be matched.
@@ -97,7 +95,7 @@ struct Bucket {
 
 impl Table {
     /// A table of these routes, and of the rejected ones of which no earlier version is among them: leave out those
-    /// whose last good version serves on.
+    /// whose last good version serves on. Those of streams are passed over: nothing of them is a request.
     pub fn build(routes: Vec<Arc<Route>>, rejected: &[Rejected]) -> Self {
         let mut table = Self::default();
         for route in routes {
@@ -123,7 +121,10 @@ impl Table {
     }
 
     fn add_rejected(&mut self, rejected: &Rejected) {
-        let Rejected { name, hosts, rule, file, line, name_taken: _, faults: _ } = rejected;
+        let Rejected { name, kind, hosts, rule, file, line, name_taken: _, faults: _ } = rejected;
+        if *kind != RouteKind::Http {
+            return;
+        }
         let free = |host: &&Host| !self.has_bucket(host);
         // Nobody knows which requests it was for: its hosts are closed, but not to routes that live.
         let hosts: Vec<Host> = match rule {

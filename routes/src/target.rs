@@ -8,7 +8,7 @@ mod server;
 mod upstream;
 
 pub use redirect::{Original, Redirect, RedirectError, Template};
-pub use server::{Place, Scheme, Server, ServerError};
+pub use server::{Family, Place, Scheme, Server, ServerError};
 pub use upstream::{
     Balance, ClientIdentity, Eject, HashOn, Health, HttpVersion, Probe, Retries, RetryOn, Statuses, Timeouts, Upstream,
     UpstreamTls,

@@ -47,10 +47,38 @@ impl fmt::Debug for World<'_> {
 pub struct Entrypoint {
     /// Its name in `edge.toml`.
     pub name: String,
-    /// Whether it speaks HTTP.
-    pub http: bool,
-    /// Whether it speaks TLS.
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Whether it terminates TLS for all of its routes: on others than those of HTTP each route says so itself.
     pub tls: bool,
+}
+
+/// What an entrypoint speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// HTTP, in clear or over TLS.
+    #[default]
+    Http,
+    /// The protocol of PostgreSQL, with its own way into TLS.
+    Postgres,
+    /// Any bytes, in clear or over TLS.
+    Tcp,
+}
+
+impl Protocol {
+    /// The word in `edge.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Postgres => "postgres",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Reads the word of `edge.toml`.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Http, Self::Postgres, Self::Tcp].into_iter().find(|protocol| protocol.as_str() == text)
+    }
 }
 
 /// A look at the disk.

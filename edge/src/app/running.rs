@@ -14,6 +14,7 @@ use certs::tickets::Keys;
 use certs::{Batch, RealDisk, Store};
 use pingora::proxy::HttpProxy;
 use routes::table::Table;
+use routes::world::Protocol;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::watch;
@@ -314,7 +315,7 @@ fn addresses(bound: &Bound) -> BTreeMap<String, Vec<SocketAddr>> {
 
 fn open_doors(config: &Config, mut bound: Bound, shared: &Arc<Shared>, doors: &Tasks) -> Result<(), RunError> {
     let keys = Keys::system()?;
-    for entrypoint in &config.entrypoints {
+    for entrypoint in config.entrypoints.iter().filter(|entrypoint| entrypoint.protocol == Protocol::Http) {
         let tls = entrypoint.tls.then(|| door::tls(config, &entrypoint.name, &keys)).transpose()?;
         let door = FrontDoor::new(
             Entrypoint {

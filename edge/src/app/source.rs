@@ -24,7 +24,7 @@ impl RouteSource for RouteFiles {
         if !folder.is_dir() {
             unread.push(folder.display().to_string());
         }
-        let standing = Standing { routes: live, unread: &unread };
+        let standing = Standing { routes: live, streams: &[], unread: &unread };
         let mut checked = config::check_routes(&self.config, &sources, standing);
         checked.broken_files.extend(unread);
         checked.faults.extend(faults);

@@ -40,7 +40,7 @@ impl api::Source for View {
         let by_entrypoint = self.open.by_entrypoint();
         let entrypoints = self.config.entrypoints.iter().map(|entrypoint| api::Entrypoint {
             name: entrypoint.name.clone(),
-            protocol: "http".to_owned(),
+            protocol: entrypoint.protocol.as_str().to_owned(),
             tls: entrypoint.tls,
             addresses: self.bound.get(&entrypoint.name).into_iter().flatten().map(ToString::to_string).collect(),
             connections: by_entrypoint.get(entrypoint.name.as_str()).copied().unwrap_or_default(),

@@ -108,7 +108,8 @@ impl Report {
         let mut faults = loaded.faults;
         let routes = checked.map(|checked| {
             faults.extend(checked.faults);
-            let (good, rejected) = (checked.routes.len() - unusable.len(), checked.rejected.len() + unusable.len());
+            let good = checked.routes.len() - unusable.len() + checked.streams.len();
+            let rejected = checked.rejected.len() + unusable.len();
             faults.extend(unusable);
             Routes { good, rejected }
         });

@@ -126,7 +126,8 @@ email = \"ops@${DOMAIN}\"
 const ROUTE_NOTES: &str = "\
 ## Route files
 
-A file holds any number of `[[route]]` tables. Each has exactly one of `upstream`, `redirect`, `files` and `respond`.
+A file holds any number of `[[route]]`, `[[tcp]]` and `[[udp]]` tables, with names that are unique among all of them. Each
+`[[route]]` has exactly one of `upstream`, `redirect`, `files` and `respond`.
 A route with a fault is rejected alone: its last good version goes on serving, and the other routes are not touched.
 
 ```toml
@@ -138,4 +139,51 @@ upstream = \"http://127.0.0.1:5000\"
 Which route wins: an exact host before a wildcard before none; then an exact path, the longest prefix, a regular
 expression, none; then the one with more conditions; then the higher `priority`. Two routes that cannot be told apart
 are an error that names both, and a route that can never win is a warning.
+
+### Connections below HTTP
+
+A `[[tcp]]` carries the connections of PostgreSQL, or of any other protocol over TCP. For PostgreSQL edge knows the way into
+TLS, cancel requests and how to refuse. Its entrypoint in `edge.toml` is the last of these; who writes one of them has to
+write those of HTTP too:
+
+```toml
+[entrypoint.http]
+redirect = \"https\"
+
+[entrypoint.https]
+tls = true
+
+[entrypoint.postgres]
+protocol = \"postgres\"
+```
+
+and a route
+
+```toml
+[[tcp]]
+host = \"postgres.${DOMAIN}\"
+entrypoint = \"postgres\"
+upstream = \"127.0.0.1:5432\"
+```
+
+Which one takes a connection: an exact host before a wildcard before none; then for PostgreSQL one with `database` and
+`user` before one with `database`, with `user`, with neither. A client that names no host is for the routes without one; where
+there are none and all routes of the entrypoint have the same hosts, for those. On an entrypoint of HTTPS a `[[tcp]]` takes the
+connections of its hosts, and its TLS passes untouched unless it says otherwise.
+
+### Datagrams
+
+A `[[udp]]` binds addresses of its own, not those of an entrypoint:
+
+```toml
+[[udp]]
+name = \"rustdesk-id\"
+listen = \"0.0.0.0:21116\"
+upstream = \"10.0.0.9:21116\"
+```
+
+RustDesk's ports 21115 and 21117 take whoever comes from their own machine for an administrator: edge refuses to carry
+connections there by a loopback address.
+
+### All keys
 ";

@@ -3,6 +3,7 @@
 use acme::{Directory, Eab, Settings, SettingsError};
 use routes::document::{Item, Kind};
 use routes::fault::did_you_mean;
+use routes::world::Protocol;
 
 use super::reader::{Reader, at, text};
 use super::settings::Entrypoint;
@@ -27,7 +28,8 @@ impl Reader<'_> {
             let fault = place.warning("zerossl makes accounts only with an external account binding");
             self.faults.push(fault.hint("copy it from its site: eab = { kid = \"..\", hmac = \"file:PATH\" }"));
         }
-        if !entrypoints.iter().any(|entrypoint| !entrypoint.tls) {
+        let is_plain = |entrypoint: &Entrypoint| entrypoint.protocol == Protocol::Http && !entrypoint.tls;
+        if !entrypoints.iter().any(is_plain) {
             let fault = item.warning("the CA cannot ask anything: http-01 needs an entrypoint without TLS on port 80");
             self.faults.push(fault.hint("add [entrypoint.http] with redirect = \"https\""));
         }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 use routes::document::{Item, Kind};
 use routes::fault::did_you_mean;
+use routes::stream::cannot_both_be_bound;
 use routes::units;
+use routes::world::Protocol;
 
 use super::reader::{Reader, at, text};
 use super::settings::Entrypoint;
@@ -53,15 +55,23 @@ impl Reader<'_> {
 
     fn entrypoint<'d>(&mut self, name: &str, item: &Item<'d>, bound: &mut Vec<Bound<'d>>) -> Entrypoint {
         self.check_name(name, item);
+        let protocol = item.get("protocol").and_then(|item| Protocol::parse(item.as_str()?)).unwrap_or_default();
+        let is_http = protocol == Protocol::Http;
         let entrypoint = Entrypoint {
             name: name.to_owned(),
             listen: self.listen(name, item, bound),
-            tls: item.get("tls").and_then(|item| item.as_bool()).unwrap_or(false),
+            protocol,
+            tls: is_http && item.get("tls").and_then(|item| item.as_bool()).unwrap_or(false),
             redirect: text(item, &["redirect"]).map(|(_, name)| name.to_owned()),
             trusted_proxies: self.trusted_proxies(item),
             proxy_protocol: item.get("proxy_protocol").and_then(|item| item.as_bool()).unwrap_or(false),
         };
         self.check_sense(item, &entrypoint);
+        if is_http {
+            self.check_http(item, &entrypoint);
+        } else {
+            self.refuse_keys_of_http(item, protocol);
+        }
         entrypoint
     }
 
@@ -119,11 +129,6 @@ impl Reader<'_> {
             let fault = at("proxy_protocol").fault("no peer could connect: PROXY headers are taken from nobody");
             self.faults.push(fault.hint("name the load balancers in trusted_proxies"));
         }
-        let is_https = entrypoint.name == "https" || entrypoint.listen.iter().any(|address| address.port() == 443);
-        if is_https && item.get("tls").is_none() {
-            let fault = item.fault(format!("the entrypoint `{}` would speak plain HTTP", entrypoint.name));
-            self.faults.push(fault.hint("add tls = true, or tls = false if it is meant so"));
-        }
         for everyone in entrypoint.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
             let fault =
                 at("trusted_proxies").warning(format!("{everyone} is everyone: any client can forge its address"));
@@ -131,9 +136,35 @@ impl Reader<'_> {
         }
     }
 
+    /// Ports and names that hardly mean HTTP in clear.
+    fn check_http(&mut self, item: &Item<'_>, entrypoint: &Entrypoint) {
+        let is_https = entrypoint.name == "https" || entrypoint.listen.iter().any(|address| address.port() == 443);
+        if is_https && item.get("tls").is_none() {
+            let fault = item.fault(format!("the entrypoint `{}` would speak plain HTTP", entrypoint.name));
+            self.faults.push(fault.hint("add tls = true, or tls = false if it is meant so"));
+        }
+        let is_postgres =
+            entrypoint.name == "postgres" && entrypoint.listen.iter().any(|address| address.port() == 5432);
+        if is_postgres && item.get("protocol").is_none() {
+            let fault = item.warning("the entrypoint `postgres` would speak HTTP on port 5432");
+            self.faults.push(fault.hint("add protocol = \"postgres\""));
+        }
+    }
+
+    fn refuse_keys_of_http(&mut self, item: &Item<'_>, protocol: Protocol) {
+        let why = |key: &str| format!("`{key}` is for HTTP, and this entrypoint speaks `{}`", protocol.as_str());
+        if let Some(tls) = item.get("tls") {
+            let fault = tls.key_fault(why("tls"));
+            self.faults.push(fault.hint("TLS is said by each [[tcp]] route: tls = \"terminate\""));
+        }
+        if let Some(redirect) = item.get("redirect") {
+            self.faults.push(redirect.key_fault(why("redirect")).hint("remove it"));
+        }
+    }
+
     fn refuse_clashes(&mut self, root: &Item<'_>, bound: &[Bound<'_>]) {
         for (index, later) in bound.iter().enumerate() {
-            let earlier = bound.iter().take(index).find(|earlier| clash(earlier.address, later.address));
+            let earlier = bound.iter().take(index).find(|earlier| cannot_both_be_bound(earlier.address, later.address));
             let Some(earlier) = earlier else { continue };
             let place = later.place.as_ref().or(earlier.place.as_ref()).unwrap_or(root);
             let why = match earlier.address == later.address {
@@ -176,13 +207,7 @@ fn default_port(name: &str) -> Option<u16> {
     match name {
         "http" => Some(80),
         "https" => Some(443),
+        "postgres" => Some(5432),
         _ => None,
     }
-}
-
-/// Whether two addresses cannot be bound by one process: they are equal, or one is every address of the other's
-/// family. Port 0 never clashes.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    let every = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && (every || a.ip() == b.ip())
 }

@@ -147,7 +147,7 @@ impl Reader<'_> {
 const STATE: &str = "/var/lib/edge";
 
 fn as_routes_see_it(entrypoint: &Entrypoint) -> world::Entrypoint {
-    world::Entrypoint { name: entrypoint.name.clone(), http: true, tls: entrypoint.tls }
+    world::Entrypoint { name: entrypoint.name.clone(), protocol: entrypoint.protocol, tls: entrypoint.tls }
 }
 
 /// Names of the admin side; what is no text is a fault of the shape already.

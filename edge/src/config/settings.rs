@@ -7,6 +7,7 @@ use std::time::Duration;
 use certs::files::FilePair;
 use certs::server_config::MinVersion;
 use ipnet::IpNet;
+use routes::world::Protocol;
 
 use super::around::Around;
 use crate::upstream::NameServers;
@@ -50,7 +51,9 @@ pub struct Entrypoint {
     pub name: String,
     /// The addresses to bind; never empty. Port 0 is any free one.
     pub listen: Vec<SocketAddr>,
-    /// Whether TLS is terminated.
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Whether TLS is terminated for requests; never on entrypoints of other protocols.
     pub tls: bool,
     /// The entrypoint with TLS that everything is redirected to, ACME challenges aside.
     pub redirect: Option<String>,
@@ -66,6 +69,7 @@ impl Entrypoint {
         let entrypoint = |name: &str, port, tls, redirect: Option<&str>| Self {
             name: name.to_owned(),
             listen: Self::everywhere(port),
+            protocol: Protocol::Http,
             tls,
             redirect: redirect.map(str::to_owned),
             trusted_proxies: Vec::new(),

@@ -46,14 +46,18 @@ pub const EDGE: Shape = Shape::Table(&[
 /// One `[entrypoint.NAME]`.
 const ENTRYPOINT: Shape = Shape::Table(&[
     Key::new("listen", Shape::OneOrMany(&Shape::Text("an address with a port")), LISTEN_DOC)
-        .default("port 80 or 443 of every address for `http` and `https`, else required"),
-    Key::new("protocol", Shape::OneOf { now: &["http"], later: &["postgres", "tcp"] }, "What is spoken.")
-        .default("\"http\""),
-    Key::new("tls", Shape::Bool, "Whether TLS is terminated.").default("false"),
+        .default("port 80, 443 or 5432 of every address for `http`, `https` and `postgres`, else required"),
+    Key::new("protocol", Shape::one_of(&["http", "postgres", "tcp"]), PROTOCOL_DOC).default("\"http\""),
+    Key::new(
+        "tls",
+        Shape::Bool,
+        "For HTTP: whether TLS is terminated. In other protocols each `[[tcp]]` says so itself.",
+    )
+    .default("false"),
     Key::new(
         "redirect",
         Shape::Text("an entrypoint's name"),
-        "The entrypoint with TLS that every request is redirected to. ACME challenges are answered first.",
+        "For HTTP: the entrypoint with TLS that every request is redirected to. ACME challenges are answered first.",
     ),
     Key::new(
         "trusted_proxies",
@@ -69,6 +73,8 @@ const ENTRYPOINT: Shape = Shape::Table(&[
     .default("false"),
 ]);
 
+const PROTOCOL_DOC: &str =
+    "What is spoken: `http` for `[[route]]`; `postgres` and `tcp` for `[[tcp]]`, which HTTPS can hold too.";
 const LISTEN_DOC: &str = "Addresses such as `0.0.0.0:443` and `[::]:443`. Port 0 is any free one.";
 
 const ACME: Shape = Shape::Table(&[

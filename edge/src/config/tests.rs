@@ -9,6 +9,7 @@ use certs::server_config::MinVersion;
 use rcgen::{CertificateParams, KeyPair};
 use routes::check::Standing;
 use routes::document::Source;
+use routes::world::Protocol;
 use tempfile::TempDir;
 
 use super::*;
@@ -153,10 +154,10 @@ const FAULTS: &[Row] = &[
     ("routes = 1", (1, 10), "`routes`: expected a string (a folder), found an integer", ""),
     ("[entrypoint.https]\ntls = \"yes\"", (2, 7), "`tls`: expected a boolean, found a string", ""),
     (
-        "[entrypoint.pg]\nlisten = \"0.0.0.0:5432\"\nprotocol = \"postgres\"",
+        "[entrypoint.pg]\nlisten = \"0.0.0.0:5432\"\nprotocol = \"postgresql\"",
         (3, 12),
-        "\"postgres\" is not available in this version",
-        "use \"http\"",
+        "`protocol`: expected one of \"http\", \"postgres\", \"tcp\", found \"postgresql\"",
+        "did you mean `postgres`?",
     ),
     (
         "[acme]\nchallenge = \"tls-alpn-01\"",
@@ -290,6 +291,60 @@ const ENTRYPOINT_FAULTS: &[Row] = &[
         "add tls = true, or tls = false if it is meant so",
     ),
     (
+        "[entrypoint.pg]\nlisten = \"127.0.0.1:1\"\nprotocol = \"postgres\"\ntls = true",
+        (4, 1),
+        "`tls` is for HTTP, and this entrypoint speaks `postgres`",
+        "TLS is said by each [[tcp]] route: tls = \"terminate\"",
+    ),
+    (
+        "[entrypoint.raw]\nlisten = \"127.0.0.1:1\"\nprotocol = \"tcp\"\ntls = false",
+        (4, 1),
+        "`tls` is for HTTP, and this entrypoint speaks `tcp`",
+        "TLS is said by each [[tcp]] route: tls = \"terminate\"",
+    ),
+    (
+        "[entrypoint.https]\ntls = true\n[entrypoint.postgres]\nprotocol = \"postgres\"\nredirect = \"https\"",
+        (5, 1),
+        "`redirect` is for HTTP, and this entrypoint speaks `postgres`",
+        "remove it",
+    ),
+    (
+        "[entrypoint.http]\nredirect = \"postgres\"\n[entrypoint.postgres]\nprotocol = \"postgres\"",
+        (2, 12),
+        "the entrypoint `postgres` has no TLS to redirect to",
+        "add an entrypoint with tls = true, or remove `redirect`",
+    ),
+    (
+        "[entrypoint.postgres]\nprotocol = \"postgres\"\nproxy_protocol = true",
+        (3, 18),
+        "no peer could connect: PROXY headers are taken from nobody",
+        "name the load balancers in trusted_proxies",
+    ),
+    (
+        "[entrypoint.postgres]",
+        (1, 1),
+        "the entrypoint `postgres` would speak HTTP on port 5432",
+        "add protocol = \"postgres\"",
+    ),
+    (
+        "[entrypoint.postgres]\nlisten = \"127.0.0.1:5432\"",
+        (1, 1),
+        "the entrypoint `postgres` would speak HTTP on port 5432",
+        "add protocol = \"postgres\"",
+    ),
+    (
+        "[entrypoint.postgres]\nprotocol = \"postgres\"\n[admin]\nlisten = \"127.0.0.1:5432\"",
+        (1, 1),
+        "127.0.0.1:5432 of admin.listen takes 0.0.0.0:5432 of the entrypoint `postgres` along",
+        "give one of them another port or address",
+    ),
+    (
+        "[acme]\n[entrypoint.https]\ntls = true\n[entrypoint.postgres]\nprotocol = \"postgres\"",
+        (1, 1),
+        "the CA cannot ask anything: http-01 needs an entrypoint without TLS on port 80",
+        "add [entrypoint.http] with redirect = \"https\"",
+    ),
+    (
         "[entrypoint.https]\ntls = true\nproxy_protocol = true",
         (3, 18),
         "no peer could connect: PROXY headers are taken from nobody",
@@ -357,6 +412,48 @@ fn each_fault_of_the_entrypoints_is_told() {
         let ((line, column), why, hint) = (*place, (*why).to_owned(), (*hint).to_owned());
         assert_eq!(one(read(text)), (line, column, why, hint), "{text}");
     }
+}
+
+#[test]
+fn an_entrypoint_below_http_is_no_warning_on_any_port() {
+    let config = good(
+        "[entrypoint.postgres]\nprotocol = \"postgres\"\n[entrypoint.tls]\nprotocol = \"tcp\"\nlisten = \"127.0.0.1:443\"\n\
+         trusted_proxies = [\"10.0.0.1\"]\nproxy_protocol = true\n",
+    );
+    let [postgres, tls] = config.entrypoints.as_slice() else { panic!("two") };
+    let listen: Vec<String> = postgres.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (postgres.protocol, postgres.tls, listen.join(" ")),
+        (Protocol::Postgres, false, "0.0.0.0:5432 [::]:5432".into())
+    );
+    assert_eq!((tls.protocol, tls.tls, tls.proxy_protocol, tls.trusted_proxies.len()), (Protocol::Tcp, false, true, 1));
+    let seen: Vec<_> =
+        config.around.entrypoints.iter().map(|entrypoint| (entrypoint.protocol, entrypoint.tls)).collect();
+    assert_eq!(seen, [(Protocol::Postgres, false), (Protocol::Tcp, false)]);
+    // A name alone says nothing: this one is on another port.
+    good("[entrypoint.postgres]\nlisten = \"127.0.0.1:8080\"\n");
+}
+
+#[test]
+fn streams_are_checked_with_the_entrypoints_of_the_file() {
+    let edge = "[entrypoint.https]\ntls = true\n[entrypoint.postgres]\nprotocol = \"postgres\"\n";
+    let whys = |edge: &str, routes: &str| {
+        let checked = check_routes(&good(edge), &[Source::new("r.toml", routes)], Standing::default());
+        checked.faults.into_iter().map(|fault| (fault.line, fault.is_error(), fault.why)).collect::<Vec<_>>()
+    };
+    let bare = "[[tcp]]\nname = \"db\"\nupstream = \"127.0.0.1:5432\"\n";
+    let named = "[[tcp]]\nhost = \"db.example\"\nupstream = \"127.0.0.1:5433\"\n";
+    let why = "clients of `db` get a TLS alert: it has no `host`, so edge has no certificate for it";
+    assert_eq!(whys(edge, bare), [(1, false, why.to_owned())]);
+    assert_eq!(whys(edge, &format!("{bare}{named}")), [], "it borrows that of the other");
+    assert_eq!(whys(edge, &format!("{bare}tls = \"passthrough\"\n")), []);
+    assert_eq!(whys(edge, &format!("{bare}tls = \"none\"\n")), []);
+    let default = "[tls]\ndefault_certificate = \"db.example\"\n";
+    assert_eq!(whys(&format!("{edge}{default}"), named), [], "a stream has that host");
+    let elsewhere = "[[route]]\nhost = \"db.example\"\nrespond = \"\"\n";
+    assert_eq!(whys(&format!("{edge}{default}"), &format!("{bare}{elsewhere}")), []);
+    let none = whys("[entrypoint.https]\ntls = true\n", bare);
+    assert_eq!(none, [(1, true, "edge.toml has no entrypoint for connections below HTTP".to_owned())]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use routes::check::check;
 use routes::document::{Source, Vars};
-use routes::world::{Disk, Entrypoint, Seen, World};
+use routes::world::{Disk, Entrypoint, Protocol, Seen, World};
 
 use super::testing::step;
 use super::{AllKinds, KINDS, files};
@@ -22,7 +22,7 @@ fn faults(text: &str) -> Vec<String> {
     let lookup = |_: &str| Some("example.com".to_owned());
     let world = World {
         vars: Vars { lookup: &lookup, known: &[] },
-        entrypoints: &[Entrypoint { name: "https".to_owned(), http: true, tls: true }],
+        entrypoints: &[Entrypoint { name: "https".to_owned(), protocol: Protocol::Http, tls: true }],
         acme: true,
         certificates: &[],
         folder: Path::new("/etc/edge"),

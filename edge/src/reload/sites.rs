@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use routes::check::Rejected;
 use routes::fault::{Fault, Place};
-use routes::route::Route;
+use routes::route::{Route, RouteKind};
 use routes::step::Step;
 use routes::target::Target;
 use routes::world::resolve;
@@ -116,6 +116,7 @@ fn rejected(route: &Route, error: &Unbuilt) -> Rejected {
     fault.route = Some(route.name.clone());
     Rejected {
         name: route.name.clone(),
+        kind: RouteKind::Http,
         hosts: route.rule.hosts.clone(),
         rule: Some(route.rule.clone()),
         file: route.file.clone(),

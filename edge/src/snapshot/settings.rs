@@ -74,6 +74,7 @@ fn choice(balance: &Balance) -> Choice {
 fn probe(route: &Route, probe: &Probe) -> upstream::Probe {
     match probe {
         Probe::Connect => upstream::Probe::Connect,
+        Probe::Postgres => upstream::Probe::Postgres,
         Probe::Get { path, status } => {
             let host = match &route.host_header {
                 HostHeader::Literal(host) => Some(host.clone()),
@@ -95,6 +96,8 @@ fn server(server: &routes::target::Server) -> Server {
             Scheme::Http => upstream::Scheme::Http,
             Scheme::Https => upstream::Scheme::Https,
             Scheme::H2c => upstream::Scheme::H2c,
+            Scheme::Tcp => upstream::Scheme::Tcp,
+            Scheme::Udp => upstream::Scheme::Udp,
         },
         place: match &server.place {
             Place::Net { host, port } => upstream::Place::Net { host: host.as_str().into(), port: *port },

@@ -105,7 +105,8 @@ fn alpn(server: &Server, http: Http) -> Result<ALPN, BuildError> {
     match (server.scheme, http) {
         (Scheme::Https, Http::H2c) => Err(BuildError::ClearOverTls { server: server.to_string() }),
         (Scheme::Https, Http::Auto) => Ok(ALPN::H2H1),
-        (_, Http::One) | (Scheme::Http, Http::Auto) => Ok(ALPN::H1),
+        // No HTTP is spoken to the servers of streams, and nothing asks for what it would be.
+        (_, Http::One) | (Scheme::Http, Http::Auto) | (Scheme::Tcp | Scheme::Udp, _) => Ok(ALPN::H1),
         (Scheme::H2c, Http::Auto | Http::Two | Http::H2c)
         | (Scheme::Https, Http::Two)
         | (Scheme::Http, Http::Two | Http::H2c) => Ok(ALPN::H2),

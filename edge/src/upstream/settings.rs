@@ -87,6 +87,8 @@ pub struct Health {
 pub enum Probe {
     /// To take a connection.
     Connect,
+    /// To answer a request for TLS as PostgreSQL does, with yes or no.
+    Postgres,
     /// To answer a GET.
     Get {
         /// The target.
@@ -161,6 +163,10 @@ pub enum Scheme {
     Https,
     /// In clear, HTTP/2 from the first byte (RFC 9113 section 3.3).
     H2c,
+    /// A stream of any bytes.
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 impl Scheme {
@@ -169,6 +175,8 @@ impl Scheme {
             Self::Http => "http",
             Self::Https => "https",
             Self::H2c => "h2c",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 }

@@ -376,7 +376,7 @@ fn what_is_no_route_in_a_route_file_is_a_fault_that_harms_no_route() {
     let good = "[[route]]\nhost = \"a.example\"\nrespond = \"\"\n";
     for (text, place, why) in [
         (format!("rout = 1\n{good}"), (1, 1), "unknown key `rout`"),
-        (format!("{good}[[tcp]]\nname = \"x\"\n"), (4, 3), "`tcp` is not available in this version"),
+        (format!("{good}[tcp]\nname = \"x\"\n"), (4, 1), "`tcp` is a list of tables, found a table"),
         (format!("{good}[middleware.team]\nkind = \"x\"\n"), (5, 8), "there is no kind of middleware `x`"),
     ] {
         let checked = check_files(&[("a.toml", &text)]);

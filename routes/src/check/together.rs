@@ -1,5 +1,6 @@
 //! What several routes mean together: two that cannot be told apart, one that can never win, hosts whose routes want
 //! different certificates or readings of paths. Only routes without faults of their own are looked at, in their order.
+//! What is so with streams is the part of `streams`.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,9 @@ use crate::path::PathPattern;
 use crate::route::{PathPolicy, Route};
 use crate::rule::Rule;
 
+use super::standing::Live;
+use super::streams::{SeenStreams, Wish};
+
 /// What was found, each with the index of its draft.
 pub(super) struct Judged {
     /// Of two routes that clash, the later one is at fault.
@@ -21,22 +25,22 @@ pub(super) struct Judged {
 }
 
 /// Judges the drafts in this order, after the routes that are kept whatever is written now.
-pub(super) fn judge(drafts: &[Draft<'_>], order: &[usize], kept: &[&Route]) -> Judged {
+pub(super) fn judge(drafts: &[Draft<'_>], order: &[usize], kept: &[Live<'_>]) -> Judged {
     let mut clashes = Vec::new();
     let (mut good, mut seen) = (Vec::new(), Seen::default());
-    kept.iter().for_each(|route| seen.add(route));
+    kept.iter().for_each(|live| seen.add(*live));
     for &index in order {
         let draft = &drafts[index];
-        let Some(route) = draft.route.as_ref().filter(|_| !draft.faults.has_errors()) else { continue };
-        match seen.clash(draft, route) {
+        let Some(made) = draft.good().map(Live::of) else { continue };
+        match seen.clash(draft, made) {
             Some(fault) => clashes.push((index, fault)),
             None => {
-                seen.add(route);
-                good.push((index, route));
+                seen.add(made);
+                good.push((index, made));
             }
         }
     }
-    let warning = |(index, route): (usize, &Route)| Some((index, seen.shadow(&drafts[index], route)?));
+    let warning = |(index, made): (usize, Live<'_>)| Some((index, seen.warning(&drafts[index], made)?));
     Judged { clashes, warnings: good.into_iter().filter_map(warning).collect() }
 }
 
@@ -57,12 +61,42 @@ struct Seen<'a> {
     /// By host: the first route that reads paths raw, and the first on which something depends on the path.
     raw: HashMap<&'a Host, &'a Route>,
     by_path: HashMap<&'a Host, &'a Route>,
-    /// By host: the first route that chose an issuer.
-    issuers: HashMap<&'a Host, &'a Route>,
+    /// By host: the first that chose an issuer.
+    issuers: HashMap<&'a Host, Wish<'a>>,
+    streams: SeenStreams<'a>,
 }
 
 impl<'a> Seen<'a> {
-    fn add(&mut self, route: &'a Route) {
+    fn add(&mut self, live: Live<'a>) {
+        for wish in Wish::of(live) {
+            self.issuers.entry(wish.host).or_insert(wish);
+        }
+        match live {
+            Live::Route(route) => self.add_route(route),
+            Live::Stream(stream) => self.streams.add(stream),
+        }
+    }
+
+    fn clash(&self, draft: &Draft<'_>, live: Live<'_>) -> Option<Fault> {
+        match live {
+            Live::Route(route) => self
+                .equal(draft, route)
+                .or_else(|| self.streams.clash_with_route(draft, route))
+                .or_else(|| self.other_issuer(draft, live))
+                .or_else(|| self.other_reading(draft, route)),
+            Live::Stream(stream) => self.streams.clash(draft, stream).or_else(|| self.other_issuer(draft, live)),
+        }
+    }
+
+    fn warning(&self, draft: &Draft<'_>, live: Live<'_>) -> Option<Fault> {
+        match live {
+            Live::Route(route) => self.shadow(draft, route),
+            Live::Stream(stream) => self.streams.warning(draft, stream),
+        }
+    }
+
+    fn add_route(&mut self, route: &'a Route) {
+        self.streams.add_route(route);
         for slot in slots(&route.rule) {
             self.slots.entry(slot).or_default().push(route);
         }
@@ -73,16 +107,7 @@ impl<'a> Seen<'a> {
             if route.depends_on_path() {
                 self.by_path.entry(host).or_insert(route);
             }
-            if route.tls.chosen {
-                self.issuers.entry(host).or_insert(route);
-            }
         }
-    }
-
-    fn clash(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
-        self.equal(draft, route)
-            .or_else(|| self.other_issuer(draft, route))
-            .or_else(|| self.other_reading(draft, route))
     }
 
     fn equal(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
@@ -103,18 +128,16 @@ impl<'a> Seen<'a> {
         })
     }
 
-    fn other_issuer(&self, draft: &Draft<'_>, route: &Route) -> Option<Fault> {
-        let issuer = route.tls.issuer.filter(|_| route.tls.chosen)?;
-        route.rule.hosts.iter().find_map(|host| {
-            let rival = self.issuers.get(host)?;
-            let theirs = rival.tls.issuer.filter(|theirs| *theirs != issuer)?;
+    fn other_issuer(&self, draft: &Draft<'_>, live: Live<'_>) -> Option<Fault> {
+        Wish::of(live).find_map(|Wish { host, issuer, .. }| {
+            let theirs = self.issuers.get(host).filter(|theirs| theirs.issuer != issuer)?;
             let why = format!(
                 "the certificate of `{host}` is to come from `{}` here and from `{}` in the route `{}` at {}:{}",
                 issuer.as_str(),
-                theirs.as_str(),
-                rival.name,
-                rival.file,
-                rival.line
+                theirs.issuer.as_str(),
+                theirs.by.name(),
+                theirs.by.file(),
+                theirs.by.line()
             );
             let at = draft.item.get("tls").unwrap_or_else(|| draft.item.clone());
             Some(at.fault(why).hint("a host has one certificate: write the same issuer in both"))

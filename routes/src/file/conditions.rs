@@ -48,7 +48,7 @@ impl Reader<'_> {
     }
 
     /// The strings of a key that may be a string or a list, each with its place.
-    fn strings<'d>(&mut self, item: &Item<'d>, key: &str) -> Vec<(Item<'d>, &'d str)> {
+    pub(super) fn strings<'d>(&mut self, item: &Item<'d>, key: &str) -> Vec<(Item<'d>, &'d str)> {
         let Some(list) = item.get(key) else { return Vec::new() };
         self.refuse_empty(&list);
         list.one_or_many().into_iter().filter_map(|item| item.as_str().map(|text| (item, text))).collect()
@@ -126,8 +126,13 @@ impl Reader<'_> {
     }
 
     fn networks(&mut self, item: &Item<'_>) -> Vec<IpNet> {
+        let texts = self.strings(item, "client_ip");
+        self.read_networks(texts)
+    }
+
+    pub(super) fn read_networks(&mut self, texts: Vec<(Item<'_>, &str)>) -> Vec<IpNet> {
         let mut networks = Vec::new();
-        for (item, text) in self.strings(item, "client_ip") {
+        for (item, text) in texts {
             match units::network(text) {
                 Ok(network) => networks.push(network),
                 Err(error) => self.faults.push(item.fault(format!("`{text}` {error}")).hint(error.hint())),

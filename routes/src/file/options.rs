@@ -10,12 +10,13 @@ use crate::step::Step;
 use crate::target::Target;
 use crate::units;
 
-pub(super) const TLS: Shape = Shape::Table(&[Key::new(
+pub(super) const TLS: Shape = Shape::Table(&[ISSUER]);
+pub(super) const ISSUER: Key = Key::new(
     "issuer",
     Shape::one_of(&["acme", "internal", "files"]),
     "`acme`: the public CA of `[acme]`; `internal`: the own local CA; `files`: a `[[certificate]]` of `edge.toml`.",
 )
-.default("acme if [acme] is set, else internal")]);
+.default("acme if [acme] is set, else internal");
 
 pub(super) const LIMITS: Shape = Shape::Table(&[
     Key::new("body", Shape::Bytes, "The most bytes of a request body.").default("\"none\""),
@@ -67,7 +68,7 @@ impl Reader<'_> {
         RouteTls { issuer: Some(issuer), chosen: chosen.is_some() }
     }
 
-    fn check_issuer(&mut self, at: &Item<'_>, issuer: Issuer, hosts: &[Host]) {
+    pub(super) fn check_issuer(&mut self, at: &Item<'_>, issuer: Issuer, hosts: &[Host]) {
         if issuer == Issuer::Acme && !self.world.acme {
             let fault = at.fault("the issuer is `acme`, but edge.toml has no [acme]");
             self.faults.push(fault.hint("add [acme] with an email, or write tls = { issuer = \"internal\" }"));
@@ -160,7 +161,7 @@ fn client_headers(item: &Item<'_>) -> ClientHeaders {
 /// The most that `limits.headers` may allow, in bytes: a head is held in memory.
 const MAX_HEAD: u64 = 1 << 20;
 
-fn issuer(text: &str) -> Option<Issuer> {
+pub(super) fn issuer(text: &str) -> Option<Issuer> {
     [Issuer::Acme, Issuer::Internal, Issuer::Files].into_iter().find(|issuer| issuer.as_str() == text)
 }
 

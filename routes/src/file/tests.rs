@@ -71,18 +71,32 @@ fn the_defaults_in_the_description_are_the_defaults_of_the_readers() {
 #[test]
 fn every_usable_key_has_words_for_the_reference() {
     let reference = reference(&FILE, 2);
-    for section in ["## `route`", "## `route.except`", "## `route.upstream.timeouts`", "## `route.redirect`"] {
+    for section in [
+        "## `route`",
+        "## `route.except`",
+        "## `route.upstream.timeouts`",
+        "## `route.redirect`",
+        "## `tcp`",
+        "## `tcp.tls`",
+        "## `tcp.upstream.health`",
+        "## `udp.upstream`",
+        "## `udp.limits`",
+    ] {
         assert!(reference.contains(section), "{section}\n{reference}");
     }
     assert!(!reference.lines().any(|line| line.ends_with("|  |")), "a key has no words\n{reference}");
 }
 
 #[test]
-fn the_schema_describes_routes_and_leaves_out_keys_of_later_versions() {
+fn the_schema_describes_routes_of_each_kind() {
     let schema = schema("route file", &FILE);
     let route = &schema["properties"]["route"]["items"]["properties"];
     assert_eq!(route["upstream"]["anyOf"][0]["type"], "string");
-    assert!(route.get("use").is_some() && schema["properties"].get("tcp").is_none());
+    assert!(route.get("use").is_some());
+    let tcp = &schema["properties"]["tcp"]["items"];
+    assert_eq!(tcp["required"], serde_json::json!(["upstream"]));
+    assert_eq!(tcp["properties"]["tls"]["anyOf"][0]["anyOf"][0]["enum"][3], "passthrough");
+    assert_eq!(schema["properties"]["udp"]["items"]["required"], serde_json::json!(["name", "listen", "upstream"]));
 }
 
 #[test]

@@ -8,12 +8,13 @@ use crate::document::{Item, Kind};
 use crate::host::Host;
 use crate::shape::{Key, Shape};
 use crate::target::{
-    ClientIdentity, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls, is_link_local,
+    ClientIdentity, Family, HttpVersion, Retries, RetryOn, Scheme, Server, Timeouts, Upstream, UpstreamTls,
+    is_link_local,
 };
 use crate::world::Seen;
 
 mod choice;
-mod health;
+pub(super) mod health;
 
 pub(super) const UPSTREAM: Shape = Shape::Either(&[URL, Shape::List(&SERVER), TABLE]);
 const URL: Shape = Shape::Text("a URL");
@@ -61,7 +62,7 @@ const RETRIES: Shape = Shape::Table(&[
 const RETRY_DOC: &str = "After which failures another server is asked. `connect`: no connection was made. For requests \
     without a body and with a method that may be done twice (GET, HEAD, PUT, DELETE, OPTIONS) also `broken`: the connection \
     broke before an answer; `unavailable`: the answer is 502, 503 or 504.";
-const TLS: Shape = Shape::Table(&[
+pub(super) const TLS: Shape = Shape::Table(&[
     Key::new("ca_file", Shape::Text("a PEM file"), "Roots instead of the system's."),
     Key::new("server_name", Shape::Text("a host name"), "The name to send and verify, instead of the server's own."),
     Key::new("client_cert", Shape::Text("a PEM file"), "Our own certificate for servers that ask for one."),
@@ -73,7 +74,7 @@ const HTTP: Shape = Shape::Either(&[Shape::one_of(&["auto", "1", "2", "h2c"]), S
 impl Reader<'_> {
     pub(super) fn upstream(&mut self, item: &Item<'_>) -> Option<Upstream> {
         let list = if item.kind() == Kind::Table { item.get("servers")? } else { item.clone() };
-        let servers = self.servers(&list);
+        let servers: Vec<Server> = self.servers(&list, Family::Http).into_iter().map(|(_, server)| server).collect();
         let http = http_version(item.get("http").as_ref());
         if let Some(given) = item.get("http") {
             self.check_version(&given, http, &servers);
@@ -85,13 +86,8 @@ impl Reader<'_> {
         }
         self.check_shares(&list, &servers);
         let balance = self.balance(item);
-        let (health, eject) = (self.health(item), self.eject(item));
-        let slow_start = item.get("slow_start").and_then(|item| item.as_duration()).unwrap_or_default();
-        if let Some(given) = item.get("slow_start").filter(|_| health.is_none() && !slow_start.is_zero()) {
-            let fault =
-                given.warning("`slow_start` is not used: without health checks no server is found to be up again");
-            self.faults.push(fault.hint("add `health`, such as health = { path = \"/healthz\" }"));
-        }
+        let (health, eject) = (self.http_health(item), self.eject(item));
+        let slow_start = self.slow_start(item, health.is_some(), "health = { path = \"/healthz\" }");
         (!servers.is_empty()).then(|| Upstream {
             servers,
             balance,
@@ -105,14 +101,15 @@ impl Reader<'_> {
         })
     }
 
-    fn servers(&mut self, list: &Item<'_>) -> Vec<Server> {
+    /// The servers that could be read, each with the place of its URL.
+    pub(super) fn servers<'d>(&mut self, list: &Item<'d>, family: Family) -> Vec<(Item<'d>, Server)> {
         self.refuse_empty(list);
         let mut seen = HashSet::new();
         let mut servers = Vec::new();
         for item in list.one_or_many() {
             let url = if item.kind() == Kind::Table { item.get("url") } else { Some(item.clone()) };
-            let Some((url, text)) = url.as_ref().and_then(|url| url.as_str().map(|text| (url, text))) else { continue };
-            match Server::parse(text) {
+            let Some((url, text)) = url.and_then(|url| url.as_str().map(|text| (url, text))) else { continue };
+            match Server::parse(text, family) {
                 Ok(server) if !seen.insert(server.address()) => {
                     self.faults.push(
                         url.fault(format!("the server `{}` is named twice", server.address())).hint("use `weight`"),
@@ -123,16 +120,20 @@ impl Reader<'_> {
                         let why = format!("`{host}` is a link-local address: clouds keep secrets there");
                         self.faults.push(url.warning(why));
                     }
-                    servers.push(Server { weight: weight(&item), backup: flag(&item, "backup"), ..server });
+                    let (weight, backup) = (weight(&item), flag(&item, "backup"));
+                    servers.push((url, Server { weight, backup, ..server }));
                 }
-                Err(error) => self.faults.push(url.fault(format!("`{}`: {error}", hide_user(text))).hint(error.hint())),
+                Err(error) => {
+                    let fault = url.fault(format!("`{}`: {error}", hide_user(text)));
+                    self.faults.push(fault.hint(error.hint(family)));
+                }
             }
         }
         servers
     }
 
     /// Somebody has to be asked first.
-    fn check_shares(&mut self, list: &Item<'_>, servers: &[Server]) {
+    pub(super) fn check_shares(&mut self, list: &Item<'_>, servers: &[Server]) {
         if servers.is_empty() || servers.iter().any(|server| !server.backup && server.weight > 0) {
             return;
         }
@@ -153,7 +154,7 @@ impl Reader<'_> {
         }
     }
 
-    fn upstream_tls(&mut self, item: &Item<'_>) -> UpstreamTls {
+    pub(super) fn upstream_tls(&mut self, item: &Item<'_>) -> UpstreamTls {
         let ca_file = self.pem(item, "ca_file");
         let cert = self.pem(item, "client_cert");
         let key = self.pem(item, "client_key");

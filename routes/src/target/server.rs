@@ -1,6 +1,8 @@
-//! Servers of an upstream: `http://10.0.0.2:8080`, `https://name`, `h2c://[::1]:50051`, `10.0.0.2:8080`, `unix:/run/app.sock`.
+//! Servers of an upstream: `http://10.0.0.2:8080`, `https://name`, `h2c://[::1]:50051`, `10.0.0.2:8080`, `unix:/run/app.sock`;
+//! of streams `tcp://10.0.0.2:5432`, `udp://10.0.0.2:53` or without a scheme.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
@@ -42,6 +44,40 @@ pub enum Scheme {
     Https,
     /// HTTP/2 in clear.
     H2c,
+    /// Any bytes; whether over TLS is said by the route.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// What kind of route a server is written for: by it are judged the schemes and what an address without one means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `[[route]]`.
+    Http,
+    /// `[[tcp]]`.
+    Tcp,
+    /// `[[udp]]`.
+    Udp,
+}
+
+impl Family {
+    fn without_scheme(self) -> Scheme {
+        match self {
+            Self::Http => Scheme::Http,
+            Self::Tcp => Scheme::Tcp,
+            Self::Udp => Scheme::Udp,
+        }
+    }
+
+    fn scheme(self, text: &str) -> Option<Scheme> {
+        let known: &[Scheme] = match self {
+            Self::Http => &[Scheme::Http, Scheme::Https, Scheme::H2c],
+            Self::Tcp => &[Scheme::Tcp],
+            Self::Udp => &[Scheme::Udp],
+        };
+        known.iter().copied().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
+    }
 }
 
 impl Scheme {
@@ -51,18 +87,24 @@ impl Scheme {
             Self::Http => "http",
             Self::Https => "https",
             Self::H2c => "h2c",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 
-    fn default_port(self) -> u16 {
-        if self == Self::Https { 443 } else { 80 }
+    fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http | Self::H2c => Some(80),
+            Self::Https => Some(443),
+            Self::Tcp | Self::Udp => None,
+        }
     }
 }
 
 /// Why a server's URL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ServerError {
-    /// Not one of the three schemes.
+    /// Not a scheme of this kind of route.
     #[error("the scheme `{0}` is not known")]
     Scheme(String),
     /// A path, query or fragment came along.
@@ -80,6 +122,12 @@ pub enum ServerError {
     /// Not a port from 1 to 65535.
     #[error("the server's port is not a number from 1 to 65535")]
     Port,
+    /// No port, where there is no usual one.
+    #[error("the server has no port")]
+    NoPort,
+    /// A socket of this machine, for datagrams.
+    #[error("datagrams are sent to a host and a port, not to a socket of this machine")]
+    NoSocket,
     /// Not a path that a socket can have.
     #[error("a socket has an absolute path of at most {LONGEST_SOCKET} bytes")]
     Socket,
@@ -90,29 +138,44 @@ const LONGEST_SOCKET: usize = 107;
 
 impl ServerError {
     /// What to write instead.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Scheme(_) => "use http://, https://, h2c:// or unix:".into(),
-            Self::Path { without } => format!("write \"{without}\"; the client's path is forwarded as it came"),
-            Self::UserInfo => "remove what stands before the `@`".into(),
-            Self::Socket => "write it like \"unix:/run/app.sock\"".into(),
-            Self::Host | Self::Port => "write it like \"http://127.0.0.1:8080\" or \"https://[::1]:8443\"".into(),
+    pub fn hint(&self, family: Family) -> String {
+        match (self, family) {
+            (Self::Scheme(_), Family::Http) => "use http://, https://, h2c:// or unix:".into(),
+            (Self::Scheme(_), Family::Tcp) => "use tcp:// or unix:, or no scheme".into(),
+            (Self::Scheme(_), Family::Udp) => "use udp://, or no scheme".into(),
+            (Self::Path { without }, Family::Http) => {
+                format!("write \"{without}\"; the client's path is forwarded as it came")
+            }
+            (Self::Path { without }, Family::Tcp | Family::Udp) => format!("write \"{without}\""),
+            (Self::UserInfo, _) => "remove what stands before the `@`".into(),
+            (Self::Socket, _) => "write it like \"unix:/run/app.sock\"".into(),
+            (Self::Host | Self::Port | Self::NoPort, Family::Http) => {
+                "write it like \"http://127.0.0.1:8080\" or \"https://[::1]:8443\"".into()
+            }
+            (Self::Host | Self::Port | Self::NoPort | Self::NoSocket, Family::Tcp | Family::Udp)
+            | (Self::NoSocket, Family::Http) => "write it like \"127.0.0.1:5432\" or \"[::1]:5432\"".into(),
         }
     }
 }
 
 impl Server {
-    /// Reads a server's URL; without a scheme it is `http`. Its weight is 1 and it is no backup.
+    /// Reads a server's URL; without a scheme it is `http`, `tcp` or `udp`, and the last two need a port. Its weight is 1
+    /// and it is no backup.
     ///
     /// # Errors
     /// When it is not scheme, host and port, or carries more than these; or not a socket with its path.
-    pub fn parse(text: &str) -> Result<Self, ServerError> {
+    pub fn parse(text: &str, family: Family) -> Result<Self, ServerError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self::at(Scheme::Http, Place::Unix(socket(path)?)));
+            if family == Family::Udp {
+                return Err(ServerError::NoSocket);
+            }
+            return Ok(Self::at(family.without_scheme(), Place::Unix(socket(path)?)));
         }
         let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (read_scheme(scheme)?, rest),
-            None => (Scheme::Http, text),
+            Some((scheme, rest)) => {
+                (family.scheme(scheme).ok_or_else(|| ServerError::Scheme(scheme.to_owned()))?, rest)
+            }
+            None => (family.without_scheme(), text),
         };
         if let Some(end) = rest.find(['/', '?', '#', '\\']) {
             let without = text[..text.len() - rest.len() + end].to_owned();
@@ -123,7 +186,7 @@ impl Server {
             AuthorityError::Port => ServerError::Port,
             _ => ServerError::Host,
         })?;
-        let port = authority.port.unwrap_or(scheme.default_port());
+        let port = authority.port.or(scheme.default_port()).ok_or(ServerError::NoPort)?;
         if port == 0 || rest.ends_with(':') {
             return Err(ServerError::Port);
         }
@@ -149,6 +212,42 @@ impl Server {
             Place::Unix(_) => None,
         }
     }
+
+    /// Its port, if it is in the network.
+    pub fn port(&self) -> Option<u16> {
+        match &self.place {
+            Place::Net { port, .. } => Some(*port),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// Whether what is sent there stays on this machine. A name is taken for `localhost` only where it says so.
+    pub fn is_loopback(&self) -> bool {
+        let Place::Net { host, .. } = &self.place else { return true };
+        match address(host) {
+            // To connect to no address in particular is to connect to oneself.
+            Some(ip) => ip.is_loopback() || ip.is_unspecified(),
+            None => host == "localhost" || host.ends_with(".localhost"),
+        }
+    }
+
+    /// Whether it is on this machine or in a private network, as far as its text tells: a name without a dot and one of a
+    /// private domain have no meaning in the Internet.
+    pub fn is_private(&self) -> bool {
+        let Place::Net { host, .. } = &self.place else { return true };
+        match address(host) {
+            Some(IpAddr::V4(ip)) => ip.is_private() || ip.is_link_local() || self.is_loopback(),
+            Some(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local() || self.is_loopback(),
+            None => !host.contains('.') || PRIVATE.iter().any(|domain| host.ends_with(domain)),
+        }
+    }
+}
+
+/// Domains that are nobody's in the Internet (RFC 6761, RFC 6762, RFC 8375, and `internal` by decision of ICANN).
+const PRIVATE: &[&str] = &[".localhost", ".local", ".internal", ".home.arpa"];
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
 impl fmt::Display for Server {
@@ -168,15 +267,6 @@ fn socket(text: &str) -> Result<String, ServerError> {
     if is_good && !path.chars().any(char::is_control) { Ok(path.to_owned()) } else { Err(ServerError::Socket) }
 }
 
-fn read_scheme(text: &str) -> Result<Scheme, ServerError> {
-    match text.to_ascii_lowercase().as_str() {
-        "http" => Ok(Scheme::Http),
-        "https" => Ok(Scheme::Https),
-        "h2c" => Ok(Scheme::H2c),
-        _ => Err(ServerError::Scheme(text.to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +283,8 @@ mod tests {
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:///run/app.sock", "unix:/run/app.sock"),
         ] {
-            assert_eq!(Server::parse(text).map(|server| server.to_string()).as_deref(), Ok(url), "{text}");
+            let server = Server::parse(text, Family::Http).map(|server| server.to_string());
+            assert_eq!(server.as_deref(), Ok(url), "{text}");
         }
     }
 
@@ -207,6 +298,7 @@ mod tests {
             ("a:1#f", path("a:1")),
             ("http://user:pw@a", ServerError::UserInfo),
             ("ftp://a", ServerError::Scheme("ftp".into())),
+            ("tcp://a:1", ServerError::Scheme("tcp".into())),
             ("unix:", ServerError::Socket),
             ("unix:run/x.sock", ServerError::Socket),
             ("unix://run/x.sock", ServerError::Socket),
@@ -222,8 +314,62 @@ mod tests {
             ("http://[::1", ServerError::Host),
             ("http://127.0.0.256:80", ServerError::Host),
         ] {
-            assert_eq!(Server::parse(text), Err(error), "{text}");
+            assert_eq!(Server::parse(text, Family::Http), Err(error), "{text}");
         }
-        assert!(path("http://a:1").hint().starts_with("write \"http://a:1\";"));
+        assert!(path("http://a:1").hint(Family::Http).starts_with("write \"http://a:1\";"));
+    }
+
+    #[test]
+    fn a_server_of_a_stream_is_host_and_port() {
+        let scheme = |name: &str| ServerError::Scheme(name.into());
+        for (text, tcp, udp) in [
+            ("127.0.0.1:5432", Ok("tcp://127.0.0.1:5432"), Ok("udp://127.0.0.1:5432")),
+            ("tcp://Db.Example:5432", Ok("tcp://db.example:5432"), Err(scheme("tcp"))),
+            ("UDP://[::1]:53", Err(scheme("UDP")), Ok("udp://[::1]:53")),
+            ("unix:/run/x.sock", Ok("unix:/run/x.sock"), Err(ServerError::NoSocket)),
+            ("db", Err(ServerError::NoPort), Err(ServerError::NoPort)),
+            ("db:0", Err(ServerError::Port), Err(ServerError::Port)),
+            ("http://db:80", Err(scheme("http")), Err(scheme("http"))),
+            ("tcp://db:1/x", Err(ServerError::Path { without: "tcp://db:1".into() }), Err(scheme("tcp"))),
+            ("ada@db:1", Err(ServerError::UserInfo), Err(ServerError::UserInfo)),
+            ("", Err(ServerError::Host), Err(ServerError::Host)),
+        ] {
+            for (family, expected) in [(Family::Tcp, tcp), (Family::Udp, udp)] {
+                let read = Server::parse(text, family).map(|server| server.to_string());
+                assert_eq!(read, expected.map(str::to_owned), "{text}");
+            }
+        }
+        let unix = Server::parse("unix:/x", Family::Tcp).expect("good");
+        assert_eq!(unix.scheme, Scheme::Tcp);
+        assert_eq!(scheme("http").hint(Family::Tcp), "use tcp:// or unix:, or no scheme");
+    }
+
+    #[test]
+    fn what_is_on_this_machine_or_in_a_private_network_is_known_by_its_text() {
+        for (host, loopback, private) in [
+            ("127.0.0.1", true, true),
+            ("127.8.8.8", true, true),
+            ("[::1]", true, true),
+            ("[::ffff:127.0.0.1]", true, true),
+            ("0.0.0.0", true, true),
+            ("[::]", true, true),
+            ("localhost", true, true),
+            ("db.localhost", true, true),
+            ("10.0.0.2", false, true),
+            ("192.168.1.1", false, true),
+            ("[fd00::1]", false, true),
+            ("[fe80::1]", false, true),
+            ("postgres", false, true),
+            ("db.internal", false, true),
+            ("192.0.2.1", false, false),
+            ("[2001:db8::1]", false, false),
+            ("db.example.com", false, false),
+            ("notlocalhost", false, true),
+        ] {
+            let server = Server::parse(&format!("{host}:1"), Family::Tcp).expect("good");
+            assert_eq!((server.is_loopback(), server.is_private()), (loopback, private), "{host}");
+        }
+        let unix = Server::parse("unix:/x", Family::Tcp).expect("good");
+        assert!(unix.is_loopback() && unix.is_private());
     }
 }

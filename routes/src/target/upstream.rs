@@ -112,6 +112,8 @@ impl Default for Health {
 pub enum Probe {
     /// To take a connection.
     Connect,
+    /// To answer a request for TLS, with yes or no, as every PostgreSQL does.
+    Postgres,
     /// To answer a GET.
     Get {
         /// The target, with a query if there is one.

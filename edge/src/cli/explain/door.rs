@@ -1,5 +1,6 @@
 //! By which entrypoint a request comes in, judged by scheme and port alone: addresses may be mapped on the way.
 
+use routes::world::Protocol;
 use serde::Serialize;
 
 use super::url::Url;
@@ -37,15 +38,20 @@ impl Door {
     pub(super) fn of(url: &Url, entrypoints: &[Entrypoint]) -> Result<Self, NoDoor> {
         let on = |port| entrypoints.iter().filter(move |door| door.listen.iter().any(|address| address.port() == port));
         let port = url.port.unwrap_or(if url.tls { 443 } else { 80 });
-        let fitting = on(port).find(|entrypoint| entrypoint.tls == url.tls);
+        let fits = |entrypoint: &&Entrypoint| entrypoint.protocol == Protocol::Http && entrypoint.tls == url.tls;
+        let fitting = on(port).find(fits);
         let found = match (fitting, url.port, on(port).next()) {
             (Some(entrypoint), _, _) => entrypoint,
             (None, Some(_), Some(other)) => {
-                return Err(NoDoor::Protocol { port, name: other.name.clone(), speaks: scheme(other.tls) });
+                let speaks = match other.protocol {
+                    Protocol::Http => scheme(other.tls),
+                    Protocol::Postgres | Protocol::Tcp => other.protocol.as_str(),
+                };
+                return Err(NoDoor::Protocol { port, name: other.name.clone(), speaks });
             }
             (None, Some(_), None) => return Err(NoDoor::Port(port)),
             (None, None, _) => {
-                let first = entrypoints.iter().find(|entrypoint| entrypoint.tls == url.tls);
+                let first = entrypoints.iter().find(fits);
                 first.ok_or(NoDoor::None(scheme(url.tls)))?
             }
         };
@@ -90,6 +96,21 @@ mod tests {
         assert_eq!(door("https://a:444"), Err("no entrypoint listens on port 444".to_owned()));
         let told = "port 8443 is the entrypoint `other`, which speaks https";
         assert_eq!(door("http://a:8443"), Err(told.to_owned()));
+    }
+
+    #[test]
+    fn an_entrypoint_below_http_takes_no_url() {
+        let mut entrypoints = Entrypoint::defaults();
+        let listen = vec!["127.0.0.1:5432".parse().expect("an address")];
+        let protocol = Protocol::Postgres;
+        entrypoints.insert(0, Entrypoint { name: "pg".to_owned(), listen, protocol, ..entrypoints[0].clone() });
+        let of = |url: &str| {
+            let url = url.parse().expect("a URL");
+            Door::of(&url, &entrypoints).map(|door| door.entrypoint).map_err(|error| error.to_string())
+        };
+        let told = "port 5432 is the entrypoint `pg`, which speaks postgres";
+        assert_eq!(of("http://a:5432"), Err(told.to_owned()));
+        assert_eq!(of("http://a"), Ok("https".to_owned()), "`pg` has a copy of the redirect and is passed over");
     }
 
     #[test]

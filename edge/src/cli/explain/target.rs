@@ -85,6 +85,7 @@ fn health(upstream: &Upstream) -> String {
     let Some(health) = &upstream.health else { return "judged by requests alone".to_owned() };
     let asked = match &health.probe {
         Probe::Connect => "a connection".to_owned(),
+        Probe::Postgres => "an answer to SSLRequest".to_owned(),
         Probe::Get { path, status } => format!("GET {path} answered with {status}"),
     };
     let (every, timeout) = (health.every, health.timeout);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use routes::check::{Checked, check};
 use routes::document::{Source, Vars};
-use routes::world::{Disk, Entrypoint, Seen, World};
+use routes::world::{Disk, Entrypoint, Protocol, Seen, World};
 
 use super::*;
 use crate::demo::samples::SAMPLES;
@@ -153,7 +153,7 @@ fn checked(rig: &Rig) -> Checked {
     let source = Source::new("routes/demo.toml", rig.read("routes/demo.toml"));
     let world = World {
         vars: Vars { lookup: &value, known: &[] },
-        entrypoints: &[Entrypoint { name: "https".to_owned(), http: true, tls: true }],
+        entrypoints: &[Entrypoint { name: "https".to_owned(), protocol: Protocol::Http, tls: true }],
         acme: false,
         certificates: &[],
         folder: rig.folder.root(),

@@ -259,8 +259,9 @@ impl Known {
 fn authority(server: &Server) -> String {
     let Place::Net { host, port } = &server.place else { return "localhost".to_owned() };
     let own_port = match server.scheme {
-        Scheme::Http | Scheme::H2c => 80,
-        Scheme::Https => 443,
+        Scheme::Http | Scheme::H2c => Some(80),
+        Scheme::Https => Some(443),
+        Scheme::Tcp | Scheme::Udp => None,
     };
-    if *port == own_port { host.to_string() } else { format!("{host}:{port}") }
+    if own_port == Some(*port) { host.to_string() } else { format!("{host}:{port}") }
 }

@@ -25,10 +25,10 @@ pub(super) const HEALTH: Shape = Shape::Either(&[
 pub(super) const HEALTH_DOC: &str = "Asks every server again and again whether it is well, over the same TLS and with the \
     same Host as requests. One that is down gets no request. When all are down, the edge answers 503 (`no_upstream`) without \
     trying. `true`: with the defaults below; `false`: servers are judged by requests alone.";
-pub(super) const SLOW_START_DOC: &str = "How long the share of a server grows after a health check found it up again; `\"0\"` \
+pub(in crate::file) const SLOW_START_DOC: &str = "How long the share of a server grows after a health check found it up again; `\"0\"` \
     is at once.";
 
-pub(super) const EJECT: Shape = Shape::Either(&[
+pub(in crate::file) const EJECT: Shape = Shape::Either(&[
     Shape::Table(&[
         Key::new("after", COUNT, "Failures in a row after which it is.").default("5"),
         Key::new("time", Shape::Duration, "For how long; each time in a row it is twice as long.").default("\"10s\""),
@@ -36,18 +36,28 @@ pub(super) const EJECT: Shape = Shape::Either(&[
     ]),
     Shape::Bool,
 ]);
-pub(super) const EJECT_DOC: &str = "A server on which requests fail one after the other (no connection, broken off, no answer \
+pub(in crate::file) const EJECT_DOC: &str = "A server on which requests fail one after the other (no connection, broken off, no answer \
     in time) is left alone for a while, never more than half of the servers, and then comes back with a share that grows. \
     `false`: never.";
 
-const COUNT: Shape = Shape::Integer { min: 1, max: 100 };
+pub(in crate::file) const COUNT: Shape = Shape::Integer { min: 1, max: 100 };
 /// The shortest time between two checks of a server.
 const OFTEN: Duration = Duration::from_millis(100);
 
 impl Reader<'_> {
-    pub(super) fn health(&mut self, upstream: &Item<'_>) -> Option<Health> {
+    pub(super) fn http_health(&mut self, upstream: &Item<'_>) -> Option<Health> {
+        self.health(upstream, Probe::Connect, Self::probe)
+    }
+
+    /// `usual` is asked where the file only says that something is; `read` is what its table says.
+    pub(in crate::file) fn health(
+        &mut self,
+        upstream: &Item<'_>,
+        usual: Probe,
+        read: impl FnOnce(&mut Self, &Item<'_>) -> Probe,
+    ) -> Option<Health> {
         let item = upstream.get("health").filter(|item| item.as_bool() != Some(false))?;
-        let default = Health::default();
+        let default = Health { probe: usual, ..Health::default() };
         if item.kind() != Kind::Table {
             return Some(default);
         }
@@ -59,7 +69,7 @@ impl Reader<'_> {
             }
         }
         Some(Health {
-            probe: self.probe(&item),
+            probe: read(self, &item),
             every,
             timeout,
             up_after: count(&item, "up_after", default.up_after),
@@ -87,7 +97,7 @@ impl Reader<'_> {
         Probe::Get { path: text.to_owned(), status: read.flatten().unwrap_or_default() }
     }
 
-    pub(super) fn eject(&mut self, upstream: &Item<'_>) -> Option<Eject> {
+    pub(in crate::file) fn eject(&mut self, upstream: &Item<'_>) -> Option<Eject> {
         let default = Eject::default();
         let Some(item) = upstream.get("eject") else { return Some(default) };
         if item.as_bool() == Some(false) {
@@ -103,6 +113,19 @@ impl Reader<'_> {
             self.faults.push(fault.hint("write eject = false if no server is ever to be left alone"));
         }
         Some(eject)
+    }
+}
+
+impl Reader<'_> {
+    /// `example` is a check that makes sense of it.
+    pub(in crate::file) fn slow_start(&mut self, upstream: &Item<'_>, is_checked: bool, example: &str) -> Duration {
+        let slow_start = time(upstream, "slow_start", Duration::ZERO);
+        if let Some(given) = upstream.get("slow_start").filter(|_| !is_checked && !slow_start.is_zero()) {
+            let fault =
+                given.warning("`slow_start` is not used: without health checks no server is found to be up again");
+            self.faults.push(fault.hint(format!("add `health`, such as {example}")));
+        }
+        slow_start
     }
 }
 

@@ -8,15 +8,17 @@ const NEIGHBOURS: usize = 32;
 /// Longer names are no typing mistakes.
 const LONGEST: usize = 253;
 
+/// Names of hosts, to be searched for the one nearest to a wrong one.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     sorted: Vec<String>,
     /// The names read backwards, each with its index in `sorted`.
     backwards: Vec<(String, u32)>,
 }
 
 impl Names {
-    pub(super) fn new<'a>(exact: impl Iterator<Item = String>, wildcard: impl Iterator<Item = &'a Box<str>>) -> Self {
+    /// Exact names, and wildcards without their `*.`.
+    pub(crate) fn new<'a>(exact: impl Iterator<Item = String>, wildcard: impl Iterator<Item = &'a Box<str>>) -> Self {
         let mut sorted: Vec<String> = exact.chain(wildcard.map(|suffix| format!("*.{suffix}"))).collect();
         sorted.sort();
         let reversed = sorted.iter().zip(0..).map(|(name, index)| (backwards(name), index));
@@ -25,7 +27,8 @@ impl Names {
         Self { sorted, backwards }
     }
 
-    pub(super) fn nearest(&self, host: &str) -> Option<&str> {
+    /// The name that was most likely meant, if one is near.
+    pub(crate) fn nearest(&self, host: &str) -> Option<&str> {
         if host.len() > LONGEST {
             return None;
         }
