@@ -2,4 +2,5 @@
 //!
 //! Nothing here listens, and nothing here knows how a route was written.
 
+pub mod cancel;
 pub mod client_hello;
