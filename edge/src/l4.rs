@@ -4,3 +4,4 @@
 
 pub mod cancel;
 pub mod client_hello;
+pub mod postgres;
