@@ -4,8 +4,10 @@
 //! never looked at.
 //!
 //! On the side of the client [`Opening`] says what is asked for, and a [`Fault`] or a [`Refusal`] becomes an
-//! [`ErrorResponse`]. On the side of the server [`ssl_answer`] reads what it thinks of TLS.
+//! [`ErrorResponse`]. On the side of the server [`ssl_answer`] reads what it thinks of TLS and [`BackendWatch`] finds the key
+//! with which a session is cancelled.
 
+mod backend_watch;
 mod error_response;
 mod fault;
 mod opening;
@@ -13,6 +15,7 @@ mod refusal;
 mod ssl_answer;
 mod startup;
 
+pub use backend_watch::{BackendKey, BackendWatch, Watched};
 pub use error_response::ErrorResponse;
 pub use fault::Fault;
 pub use opening::{Cancel, Opening, Step};

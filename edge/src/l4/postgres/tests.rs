@@ -326,3 +326,94 @@ mod answers {
         assert_eq!(Opening::new().feed(&SSL_REQUEST), Step::Ssl);
     }
 }
+
+mod watch {
+    use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(4 + body.len()).expect("short");
+        [&[kind], &length.to_be_bytes()[..], body].concat()
+    }
+
+    fn key_data(pid: u32, key: &[u8]) -> Vec<u8> {
+        message(b'K', &[&pid.to_be_bytes(), key].concat())
+    }
+
+    /// What a server says up to its first ReadyForQuery.
+    fn greeting(key: &[u8]) -> Vec<u8> {
+        [
+            message(b'R', &[0, 0, 0, 10, b'S', 0, 0]),
+            message(b'R', &[0; 4]),
+            message(b'S', b"server_version\x0015.8\0"),
+            message(b'N', b""),
+            message(b'v', &[0; 300]),
+            key_data(77, key),
+            message(b'Z', b"I"),
+        ]
+        .concat()
+    }
+
+    fn expected(key: &[u8]) -> Watched {
+        Watched::Key(BackendKey { pid: 77, key: key.to_vec() })
+    }
+
+    /// The first thing that is seen, with the bytes in pieces of `size`, and how many bytes it took.
+    fn in_pieces(bytes: &[u8], size: usize) -> (Watched, usize) {
+        let mut watch = BackendWatch::new();
+        let mut fed = 0;
+        for piece in bytes.chunks(size) {
+            fed += piece.len();
+            match watch.feed(piece) {
+                Watched::More => {}
+                seen => {
+                    assert_eq!(watch.feed(b"Z"), Watched::Done);
+                    return (seen, fed);
+                }
+            }
+        }
+        (Watched::More, fed)
+    }
+
+    #[test]
+    fn the_key_is_found_however_the_bytes_are_cut() {
+        for key in [&[1, 2, 3, 4][..], &[9; 32], &[9; 256]] {
+            let bytes = greeting(key);
+            let end = bytes.len() - 6;
+            for size in 1..=bytes.len() {
+                let (seen, fed) = in_pieces(&bytes, size);
+                assert_eq!(seen, expected(key), "in pieces of {size}");
+                assert!(fed < end + size);
+            }
+            for cut in 0..end {
+                let mut watch = BackendWatch::new();
+                assert_eq!(watch.feed(&bytes[..cut]), Watched::More, "at {cut}");
+                assert_eq!(watch.feed(&bytes[cut..]), expected(key), "two pieces at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_ends_where_there_will_be_no_key() {
+        let ready = [message(b'R', &[0; 4]), message(b'Z', b"I"), key_data(1, &[1; 4])].concat();
+        let error = [message(b'E', b"SFATAL\0\0"), key_data(1, &[1; 4])].concat();
+        let negative = [&[b'S', 0xff, 0xff, 0xff, 0xff][..], &key_data(1, &[1; 4])].concat();
+        let short = [&[b'S', 0, 0, 0, 3][..], &key_data(1, &[1; 4])].concat();
+        for bytes in [ready, error, negative, short, key_data(1, &[1; 3]), key_data(1, &[1; 257])] {
+            for size in 1..=bytes.len() {
+                assert_eq!(in_pieces(&bytes, size).0, Watched::Done, "{} in {size}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn long_messages_are_passed_over_without_being_kept() {
+        let mut watch = BackendWatch::new();
+        assert_eq!(watch.feed(&[b'S', 0x7f, 0xff, 0xff, 0xff]), Watched::More);
+        let chunk = vec![b'Z'; 1 << 20];
+        for _ in 0..2047 {
+            assert_eq!(watch.feed(&chunk), Watched::More);
+        }
+        assert_eq!(watch.feed(&chunk[..(1 << 20) - 5]), Watched::More);
+        assert_eq!(watch.feed(&key_data(77, &[5; 4])), expected(&[5; 4]));
+    }
+}
