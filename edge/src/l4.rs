@@ -5,3 +5,4 @@
 pub mod cancel;
 pub mod client_hello;
 pub mod postgres;
+pub mod tunnel;
