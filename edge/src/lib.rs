@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod demo;
+pub mod l4;
 pub mod listen;
 pub mod middleware;
 pub mod proxy;

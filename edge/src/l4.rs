@@ -1,0 +1,3 @@
+//! What passes through the edge below HTTP.
+
+pub mod udp;
