@@ -6,6 +6,7 @@
 //! when nothing passed for the idle time, or when its server refuses; the client's next datagram gets another one.
 
 mod caps;
+mod poller;
 mod send;
 mod socket;
 mod table;
