@@ -7,6 +7,7 @@
 
 mod caps;
 mod poller;
+mod relay;
 mod send;
 mod socket;
 mod table;
@@ -14,6 +15,8 @@ mod table;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::AddAssign;
 use std::time::Duration;
+
+pub use relay::{Handle, Listener, Relay};
 
 /// What a relay may hold; 0 stands for no limit of the route's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
