@@ -11,6 +11,8 @@ mod relay;
 mod send;
 mod socket;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::AddAssign;
