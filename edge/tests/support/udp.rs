@@ -91,7 +91,7 @@ impl Sender {
 
     /// The next datagram, if it comes soon. What is dropped never comes, and nothing tells.
     pub(crate) fn soon(&self) -> Option<Vec<u8>> {
-        self.within(Duration::from_millis(300))
+        self.within(Duration::from_secs(1))
     }
 
     fn within(&self, time: Duration) -> Option<Vec<u8>> {
