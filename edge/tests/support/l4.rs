@@ -117,6 +117,8 @@ pub(crate) enum Mangle {
     SingleBytes,
     /// The first TLS record, which follows an `SSLRequest`, as two.
     TwoRecords,
+    /// As it is, behind a PROXY header that names the client 203.0.113.7.
+    Proxied,
 }
 
 /// Stands between a client and `to`.
@@ -129,6 +131,7 @@ pub(crate) fn relay(to: SocketAddr, mangle: Mangle) -> Backend {
         drop(match mangle {
             Mangle::SingleBytes => single_bytes(&client, &server),
             Mangle::TwoRecords => two_records(&client, &server),
+            Mangle::Proxied => (&server).write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 5000 5432\r\n"),
         });
         pass(client, server);
         drop(back.join());
