@@ -74,6 +74,10 @@ fn pgbench_and_pgbouncer_work_with_postgres() {
     run(pg("pgbench").args(["-i", "-q", "-s", "1", &Dsn::plain(server.address()).text()])).success();
     let counted = psql(&dsn, "select count(*) from pgbench_accounts").success();
     assert_eq!(counted.trim(), "100000");
+    let mut psql = psql_running(&dsn, "select pg_sleep(60)");
+    eventually("the query runs", || server.running("pg_sleep") == 1);
+    psql.signal("INT");
+    assert!(!psql.wait().success() && psql.output().contains("user request"), "{}", pool.log());
 }
 
 #[test]
