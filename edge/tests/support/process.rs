@@ -110,16 +110,51 @@ pub(crate) fn answers(address: SocketAddr) -> bool {
 
 /// A program by name: from `target/tools`, where `./dev` unpacks some, else from `PATH`.
 pub(crate) fn tool(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace");
-    let unpacked = root.join("target/tools/usr/bin").join(name);
-    if unpacked.exists() { unpacked } else { name.into() }
+    let places = ["usr/bin", "usr/sbin"].map(|folder| tools().join(folder).join(name));
+    places.into_iter().find(|path| path.exists()).unwrap_or_else(|| name.into())
+}
+
+/// A program of [`tool`] with the libraries that were unpacked with it.
+pub(crate) fn unpacked(name: &str) -> Command {
+    with_libraries(&tool(name))
+}
+
+/// The same for one that lies elsewhere.
+pub(crate) fn with_libraries(program: &Path) -> Command {
+    let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let folders = ["usr/lib", "lib"].map(|folder| tools().join(folder).join(&triple).display().to_string());
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", folders.join(":"));
+    command
+}
+
+/// The same for a server that will not run as root: then it runs as nobody, to whom `folder` is given.
+#[track_caller]
+pub(crate) fn unprivileged(program: &Path, folder: &Path) -> Command {
+    if !is_root() {
+        return with_libraries(program);
+    }
+    run(Command::new("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(folder)).success();
+    let mut command = with_libraries(Path::new("setpriv"));
+    command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]).arg(program);
+    command
+}
+
+/// The same id on every system.
+const NOBODY: u32 = 65534;
+
+pub(crate) fn is_root() -> bool {
+    run(Command::new("id").arg("-u")).success().trim() == "0"
+}
+
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace").join("target/tools")
 }
 
 /// What `./dev` has put below `target/tools`, such as `venv-backends/bin/mlflow`.
 #[track_caller]
 pub(crate) fn installed(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("edge lies in the workspace");
-    let path = root.join("target/tools").join(name);
+    let path = tools().join(name);
     assert!(path.exists(), "{} is missing: run ./dev setup, which installs what tests need", path.display());
     path
 }

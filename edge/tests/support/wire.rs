@@ -296,10 +296,23 @@ impl TlsClient {
 
     /// As [`Self::try_connect`], with bytes in clear before the handshake.
     pub(crate) fn connect_after(&self, name: &str, before: &[u8]) -> Result<Wire, rustls::Error> {
-        let name = ServerName::try_from(name.to_owned()).expect("a name");
-        let mut session = ClientConnection::new(Arc::clone(&self.shared), name)?;
         let mut socket = tcp(self.address);
         socket.write_all(before).expect("the edge reads");
+        self.shake(name, socket)
+    }
+
+    /// TLS on a connection on which both sides have spoken in clear and agreed on it.
+    pub(crate) fn over(&self, name: &str, wire: Wire) -> Result<Wire, rustls::Error> {
+        assert!(wire.ahead.is_empty(), "the edge spoke before the handshake: {:?}", wire.ahead);
+        match wire.stream {
+            Stream::Tcp(socket) => self.shake(name, socket),
+            Stream::Tls(_) => panic!("it is TLS already"),
+        }
+    }
+
+    fn shake(&self, name: &str, mut socket: TcpStream) -> Result<Wire, rustls::Error> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let mut session = ClientConnection::new(Arc::clone(&self.shared), name)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket).map_err(|error| {
                 let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());

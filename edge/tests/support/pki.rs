@@ -1,0 +1,36 @@
+//! A certificate authority of a test: what somebody else's servers show and what an edge gets as files.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Signs whatever it is asked.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key: PEM.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate of the name of its issuer for one that signed itself.
+        params.distinguished_name.push(DnType::CommonName, "An authority of the tests");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA"))
+    }
+
+    /// Its root: PEM.
+    pub(crate) fn root(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn sign(&self, names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().expect("a key");
+        let cert = CertificateParams::new(names).expect("good names").signed_by(&key, &self.0).expect("a certificate");
+        Pair { cert: cert.pem(), key: key.serialize_pem() }
+    }
+}
