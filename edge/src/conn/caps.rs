@@ -1,6 +1,6 @@
 //! How many connections are let in: in all, per client, and how fast one client may open new ones.
 //!
-//! Pure counting with the clock as an argument. Which connection is closed to make room is [`super::open`]'s choice.
+//! Pure counting with the clock as an argument. Which connection is closed to make room is the choice of `listen::open`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
