@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::body_watch::BodyWatch;
 use super::facts::ConnFacts;
+use super::prefixed::Prefixed;
 use super::stream::EdgeStream;
 
 /// A stream with a descriptor of its own.
@@ -35,9 +36,15 @@ impl Descriptor for TcpStream {
     }
 }
 
-impl Descriptor for TlsStream<TcpStream> {
+impl<S: Descriptor> Descriptor for Prefixed<S> {
     fn descriptor(&self) -> RawFd {
-        self.get_ref().0.as_raw_fd()
+        self.inner().descriptor()
+    }
+}
+
+impl<S: Descriptor> Descriptor for TlsStream<S> {
+    fn descriptor(&self) -> RawFd {
+        self.get_ref().0.descriptor()
     }
 }
 
