@@ -8,6 +8,7 @@ mod process;
 mod register;
 mod retry;
 mod route;
+mod stream;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use prometheus::{Registry, TextEncoder};
 use families as f;
 use register::{counter, forget, gauge, histogram, reading};
 use route::RouteFamilies;
+use stream::StreamFamilies;
 
 use super::refusal::Refusal;
 use super::throttle::Throttle;
@@ -29,6 +31,7 @@ pub use families::{FAMILIES, Family, Kind, reference};
 pub use mirrored::Mirrored;
 pub use retry::Retry;
 pub use route::{InFlight, Outcome, RouteMetrics, Served, UpstreamMetrics};
+pub use stream::{OpenStream, TcpMetrics, UdpMetrics};
 
 /// What was built, for `edge_build_info`.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,7 @@ pub struct Metrics {
 struct All {
     registry: Registry,
     route: Arc<RouteFamilies>,
+    stream: Arc<StreamFamilies>,
     panics: Arc<Mutex<Vec<Tasks>>>,
     other: Other,
     throttles: Throttles,
@@ -94,13 +98,24 @@ impl Metrics {
             known.expect("FAMILIES holds distinct families");
         }
         let route = Arc::new(RouteFamilies::new(&registry));
+        let stream = Arc::new(StreamFamilies::new(&registry));
         let other = Other::new(&registry);
-        Self { all: Arc::new(All { registry, route, panics, other, throttles: Throttles::default() }) }
+        Self { all: Arc::new(All { registry, route, stream, panics, other, throttles: Throttles::default() }) }
     }
 
     /// What one route counts. Make it once for a route and snapshot.
     pub fn route(&self, name: &str) -> RouteMetrics {
         RouteMetrics::new(Arc::clone(&self.all.route), name)
+    }
+
+    /// What one `[[tcp]]` route counts. Make it once for a route and snapshot; the empty name is for what has no route.
+    pub fn tcp(&self, route: &str) -> TcpMetrics {
+        TcpMetrics::new(Arc::clone(&self.all.stream), route)
+    }
+
+    /// What one `[[udp]]` route counts. Make it once for a route and snapshot.
+    pub fn udp(&self, route: &str) -> UdpMetrics {
+        UdpMetrics::new(Arc::clone(&self.all.stream), route)
     }
 
     /// Counts the panics of these tasks too.
@@ -112,6 +127,7 @@ impl Metrics {
     /// Removes the series of every route that `keep` does not want; one pass for many routes.
     pub fn retain_routes(&self, keep: impl Fn(&str) -> bool) {
         self.all.route.forget_routes(|route| !keep(route));
+        self.all.stream.forget_routes(|route| !keep(route));
     }
 
     /// Removes the series of every pair of route and upstream that `keep` does not want.

@@ -94,6 +94,16 @@ families! {
         "Tries after the first of a request, by why the one before failed.";
     MIRRORED = Kind::Counter, "edge_mirrored_total" ["route" "result"]
         "Copies of requests: sent, failed, or left out as too many were under way (busy) or the body was too large (too_large).";
+    TCP_OPEN = Kind::Gauge, "edge_tcp_connections_open" ["route"]
+        "Connections of a [[tcp]] route open now.";
+    TCP_CONNECTIONS = Kind::Counter, "edge_tcp_connections_total" ["route" "result"]
+        "Connections of a [[tcp]] route, by how they ended or why they were refused. The route is empty if none was chosen.";
+    TCP_BYTES = Kind::Counter, "edge_tcp_bytes_total" ["route" "direction"]
+        "Bytes of the tunnels of a [[tcp]] route: received from clients or sent to them, without TLS of the edge's own.";
+    UDP_SESSIONS = Kind::Gauge, "edge_udp_sessions_open" ["route"]
+        "Sessions of a [[udp]] route open now: clients whose datagrams go to a server of their own.";
+    UDP_DATAGRAMS = Kind::Counter, "edge_udp_datagrams_total" ["route" "direction" "result"]
+        "Datagrams of a [[udp]] route, received from clients or sent to them: forwarded, or why they were dropped.";
     DNS_LOOKUPS = Kind::Counter, "edge_dns_lookups_total" ["result"]
         "Look-ups of upstream names: ok, or failed with the last good addresses kept.";
     CERT_NOT_AFTER = Kind::Gauge, "edge_certificate_not_after_seconds" ["name" "issuer"]
