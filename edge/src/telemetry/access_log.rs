@@ -1,9 +1,10 @@
-//! One line for each request.
+//! One line for each request, and for each connection below HTTP.
 //!
 //! Values of a query are never written: they carry tokens and signatures. Neither are cookies,
 //! credentials or any header but two.
 
 mod line;
+mod session;
 mod sink;
 
 use std::io::IsTerminal as _;
@@ -17,6 +18,7 @@ use line::Redact;
 use sink::Sink;
 
 pub use line::{FIELDS, Line, UnknownField};
+pub use session::SessionLine;
 pub use sink::OpenError;
 
 /// Where the lines go.
@@ -86,6 +88,13 @@ impl AccessLog {
     /// Writes a line, or drops and counts it if lines come faster than they can be written. Never
     /// waits.
     pub fn write(&self, line: &Line<'_>) {
+        let Some(open) = &self.open else { return };
+        let text = if open.json { line.json(open.redact) } else { line.pretty(open.redact) };
+        open.sink.write(text);
+    }
+
+    /// As [`AccessLog::write`], for a connection that was no request.
+    pub fn write_session(&self, line: &SessionLine<'_>) {
         let Some(open) = &self.open else { return };
         let text = if open.json { line.json(open.redact) } else { line.pretty(open.redact) };
         open.sink.write(text);

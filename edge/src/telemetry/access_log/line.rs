@@ -96,7 +96,7 @@ pub const FIELDS: &[&str] = &[
     "user",
 ];
 
-enum Value<'a> {
+pub(super) enum Value<'a> {
     None,
     Text(Cow<'a, str>),
     Count(u64),
@@ -107,46 +107,12 @@ enum Value<'a> {
 impl Line<'_> {
     /// As one JSON object and a line feed.
     pub(super) fn json(&self, redact: Redact) -> Vec<u8> {
-        let mut out = String::with_capacity(512);
-        for (name, value) in self.shown(redact) {
-            out.push(if out.is_empty() { '{' } else { ',' });
-            add(&mut out, format_args!("\"{name}\":"));
-            match value {
-                Value::None => out.push_str("null"),
-                Value::Text(text) => push_json(&mut out, &text),
-                Value::Count(count) => add(&mut out, format_args!("{count}")),
-                Value::Millis(millis) => add(&mut out, format_args!("{millis:.3}")),
-                Value::Flag(flag) => add(&mut out, format_args!("{flag}")),
-            }
-        }
-        if out.is_empty() {
-            out.push('{');
-        }
-        out.push_str("}\n");
-        out.into_bytes()
+        json(self.shown(redact))
     }
 
     /// For people: what one looks for first, then the rest by name.
     pub(super) fn pretty(&self, redact: Redact) -> Vec<u8> {
-        let mut out = String::with_capacity(256);
-        for (name, value) in self.shown(redact) {
-            if !out.is_empty() {
-                out.push(' ');
-            }
-            if !UNNAMED.contains(&name) {
-                add(&mut out, format_args!("{name}="));
-            }
-            match value {
-                Value::None => {}
-                Value::Text(text) if text.contains([' ', '"']) => push_json(&mut out, &text),
-                Value::Text(text) => out.push_str(&text),
-                Value::Count(count) => add(&mut out, format_args!("{count}")),
-                Value::Millis(millis) => add(&mut out, format_args!("{millis:.1}")),
-                Value::Flag(flag) => add(&mut out, format_args!("{flag}")),
-            }
-        }
-        out.push('\n');
-        out.into_bytes()
+        pretty(self.shown(redact))
     }
 
     fn shown(&self, redact: Redact) -> impl Iterator<Item = (&'static str, Value<'_>)> {
@@ -190,6 +156,50 @@ impl Line<'_> {
     }
 }
 
+/// Fields as one JSON object and a line feed.
+pub(super) fn json<'v>(fields: impl Iterator<Item = (&'static str, Value<'v>)>) -> Vec<u8> {
+    let mut out = String::with_capacity(512);
+    for (name, value) in fields {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        add(&mut out, format_args!("\"{name}\":"));
+        match value {
+            Value::None => out.push_str("null"),
+            Value::Text(text) => push_json(&mut out, &text),
+            Value::Count(count) => add(&mut out, format_args!("{count}")),
+            Value::Millis(millis) => add(&mut out, format_args!("{millis:.3}")),
+            Value::Flag(flag) => add(&mut out, format_args!("{flag}")),
+        }
+    }
+    if out.is_empty() {
+        out.push('{');
+    }
+    out.push_str("}\n");
+    out.into_bytes()
+}
+
+/// Fields for people, by name where their place does not tell.
+pub(super) fn pretty<'v>(fields: impl Iterator<Item = (&'static str, Value<'v>)>) -> Vec<u8> {
+    let mut out = String::with_capacity(256);
+    for (name, value) in fields {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        if !UNNAMED.contains(&name) {
+            add(&mut out, format_args!("{name}="));
+        }
+        match value {
+            Value::None => {}
+            Value::Text(text) if text.contains([' ', '"']) => push_json(&mut out, &text),
+            Value::Text(text) => out.push_str(&text),
+            Value::Count(count) => add(&mut out, format_args!("{count}")),
+            Value::Millis(millis) => add(&mut out, format_args!("{millis:.1}")),
+            Value::Flag(flag) => add(&mut out, format_args!("{flag}")),
+        }
+    }
+    out.push('\n');
+    out.into_bytes()
+}
+
 /// Fields that a person knows by their place or form.
 const UNNAMED: &[&str] = &["time", "method", "host", "path", "status", "proto"];
 
@@ -198,7 +208,7 @@ fn add(out: &mut String, what: fmt::Arguments<'_>) {
     let _ = out.write_fmt(what);
 }
 
-fn text(text: &str) -> Value<'_> {
+pub(super) fn text(text: &str) -> Value<'_> {
     bytes(Some(text.as_bytes()))
 }
 
@@ -269,6 +279,11 @@ impl Redact {
             redact.bits |= 1 << index.ok_or_else(|| unknown(name))?;
         }
         Ok(redact)
+    }
+
+    /// Whether the field of this name is never written, on whatever kind of line.
+    pub(super) fn hides(self, name: &str) -> bool {
+        FIELDS.iter().position(|field| *field == name).is_some_and(|index| self.holds(index))
     }
 
     const fn holds(self, field: usize) -> bool {
