@@ -12,14 +12,16 @@ mod metrics;
 mod provider;
 mod refusal;
 pub mod setup;
+mod stream_end;
 mod throttle;
 
 pub use format::Format;
 pub use last_good::LastGood;
 pub use logins::{LoginMetrics, LoginResult};
 pub use metrics::{
-    BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Mirrored, Outcome, Retry, RouteMetrics, Served,
-    UpstreamMetrics, reference,
+    BuildInfo, FAMILIES, Family, InFlight, Kind, Metrics, Mirrored, OpenStream, Outcome, Retry, RouteMetrics, Served,
+    TcpMetrics, UdpMetrics, UpstreamMetrics, reference,
 };
 pub use provider::Provider;
 pub use refusal::{Blame, Refusal};
+pub use stream_end::StreamEnd;

@@ -6,6 +6,7 @@
 mod connection;
 mod operation;
 mod request;
+mod stream;
 mod upstream;
 
 pub use connection::{
@@ -16,6 +17,7 @@ pub use operation::{
     ConfigReloaded, DrainCutShort, DrainDone, Draining,
 };
 pub use request::{RequestRefused, UpstreamConnectFailed, UpstreamResolved, UpstreamUnresolved};
+pub use stream::StreamEnded;
 pub use upstream::{UpstreamDown, UpstreamEjected, UpstreamUp};
 
 #[cfg(test)]
