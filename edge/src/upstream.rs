@@ -12,6 +12,7 @@ mod pool;
 mod settings;
 mod standing;
 mod tls;
+mod tls_client;
 mod upgrade;
 mod wish;
 
@@ -22,4 +23,5 @@ pub use pem::PemFault;
 pub use pool::{Active, AddressStatus, LastError, Means, Pick, Pool, ServerState, ServerStatus, Tried};
 pub use settings::{Choice, Eject, Health, Host, Http, Place, Probe, RetryOn, Scheme, Server, Settings, Timeouts, Tls};
 pub use tls::{BuildError, SystemRoots};
+pub use tls_client::TlsClient;
 pub use wish::{StickyKey, Wish};

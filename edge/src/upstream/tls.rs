@@ -53,6 +53,9 @@ pub enum BuildError {
         /// The server.
         server: String,
     },
+    /// TLS itself cannot be set up.
+    #[error("TLS towards the servers cannot be set up")]
+    Setup(#[from] rustls::Error),
     /// No server can ever be chosen.
     #[error("no server has a weight above 0")]
     NoServer,
@@ -80,6 +83,11 @@ impl SystemRoots {
         let found = certs.len();
         let usable: Vec<_> = certs.into_iter().filter(|cert| anchor(cert).is_ok()).collect();
         Self { unusable: found - usable.len(), certs: usable.into() }
+    }
+
+    /// The authorities themselves.
+    pub(super) fn certs(&self) -> &[CertificateDer<'static>] {
+        &self.certs
     }
 
     /// How many authorities are trusted.
@@ -170,10 +178,10 @@ fn sorted(certificates: &Certificates) -> Vec<&[u8]> {
     ders
 }
 
-struct Client {
+pub(super) struct Client {
     cert: PathBuf,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
 }
 
 impl Client {
@@ -185,7 +193,7 @@ impl Client {
     }
 }
 
-fn client(cert: &Path, key: &Path) -> Result<Client, BuildError> {
+pub(super) fn client(cert: &Path, key: &Path) -> Result<Client, BuildError> {
     let chain = certificates(cert, &read(cert)?)?.ders;
     let private = private_key(key)?;
     // Says whether the key can be used and belongs to the certificate.
