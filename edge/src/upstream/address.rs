@@ -18,7 +18,7 @@ pub enum Address {
 
 impl Address {
     /// The address in the network, if it is one.
-    pub(super) fn inet(&self) -> Option<SocketAddr> {
+    pub fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
             Self::Unix(_) => None,

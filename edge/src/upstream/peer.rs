@@ -93,7 +93,7 @@ fn keepalive() -> TcpKeepalive {
 
 /// The name or address without brackets: rustls verifies an address against the certificate's
 /// addresses and sends no SNI for it (RFC 6066 section 3 allows names only).
-fn verified_name(place: &Place) -> String {
+pub(super) fn verified_name(place: &Place) -> String {
     match place {
         Place::Net { host: Host::Name(name), .. } => name.clone(),
         Place::Net { host: Host::Ip(ip), .. } => ip.to_string(),

@@ -10,6 +10,7 @@ use super::Inner;
 use super::server::{Known, Member};
 use crate::telemetry::Outcome;
 use crate::upstream::address::Address;
+use crate::upstream::peer::verified_name;
 use crate::upstream::upgrade;
 use crate::upstream::wish::Wish;
 
@@ -71,6 +72,11 @@ impl Pick {
     /// not the scheme's own.
     pub fn authority(&self) -> &str {
         &self.member().authority
+    }
+
+    /// The name that the server's certificate is to have, if nothing else is said: its host without brackets.
+    pub fn tls_name(&self) -> String {
+        verified_name(&self.pool.settings.servers[self.server].place)
     }
 
     /// Where it goes.
