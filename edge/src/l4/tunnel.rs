@@ -15,24 +15,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 use idle::Idle;
 use way::{Fault, Turn, Way};
+
+use crate::telemetry::TcpMetrics;
 
 /// Sees the server's bytes as they pass, until it says no.
 pub type Tap<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
 
 /// How a tunnel is run.
-pub struct Options<'a> {
-    /// Ends it. Better a token of this tunnel alone: it is asked at every turn, and a shared one is a shared lock.
-    pub stop: &'a CancellationToken,
+pub struct Options<'c, 't> {
     /// Counts what passes.
-    pub counts: &'a Counts,
+    pub counts: &'c Counts,
     /// Ends it when nothing has passed either way for so long, or up to a quarter longer.
     pub idle: Option<Duration>,
     /// Sees what the server sends.
-    pub tap: Option<Tap<'a>>,
+    pub tap: Option<Tap<'t>>,
 }
 
 /// Bytes that have come into a tunnel; may be read while it is open.
@@ -40,9 +39,15 @@ pub struct Options<'a> {
 pub struct Counts {
     from_client: AtomicU64,
     from_server: AtomicU64,
+    metrics: Option<TcpMetrics>,
 }
 
 impl Counts {
+    /// Of a tunnel of this route, whose bytes they count too.
+    pub fn of(metrics: &TcpMetrics) -> Self {
+        Self { metrics: Some(metrics.clone()), ..Self::default() }
+    }
+
     /// Bytes of the client.
     pub fn from_client(&self) -> u64 {
         self.from_client.load(Relaxed)
@@ -56,11 +61,17 @@ impl Counts {
     /// Counts bytes of the client that were passed on before or beside the tunnel.
     pub fn add_from_client(&self, bytes: usize) {
         self.from_client.fetch_add(bytes as u64, Relaxed);
+        if let Some(metrics) = &self.metrics {
+            metrics.received(bytes as u64);
+        }
     }
 
     /// Counts bytes of the server that were passed on before or beside the tunnel.
     pub fn add_from_server(&self, bytes: usize) {
         self.from_server.fetch_add(bytes as u64, Relaxed);
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(bytes as u64);
+        }
     }
 }
 
@@ -73,8 +84,6 @@ pub enum End {
     ServerClosed,
     /// Nothing passed for too long.
     Idle,
-    /// The edge ended it.
-    Stopped,
     /// The connection to the client failed.
     ClientError(io::Error),
     /// The connection to the server failed.
@@ -88,7 +97,6 @@ impl End {
             Self::ClientClosed => "client_closed",
             Self::ServerClosed => "server_closed",
             Self::Idle => "idle",
-            Self::Stopped => "stopped",
             Self::ClientError(_) => "client_error",
             Self::ServerError(_) => "server_error",
         }
@@ -97,22 +105,22 @@ impl End {
 
 /// Runs the tunnel to its end. An end of one side is passed on as such, and the other way goes on; what is left the caller
 /// closes by dropping both.
-pub async fn run<C, S>(client: &mut C, server: &mut S, options: Options<'_>) -> End
+pub async fn run<C, S>(client: &mut C, server: &mut S, options: Options<'_, '_>) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Options { stop, counts, idle, tap } = options;
+    let Options { counts, idle, tap } = options;
     let (up, down) = (Way::default(), Way::default());
     let mut tunnel = Tunnel { client, server, counts, tap, up, down, idle: idle.map(Idle::new), cause: None };
-    stop.run_until_cancelled(poll_fn(|context| tunnel.poll(context))).await.unwrap_or(End::Stopped)
+    poll_fn(|context| tunnel.poll(context)).await
 }
 
-struct Tunnel<'a, 'o, C, S> {
+struct Tunnel<'a, 'c, 't, C, S> {
     client: &'a mut C,
     server: &'a mut S,
-    counts: &'o Counts,
-    tap: Option<Tap<'o>>,
+    counts: &'c Counts,
+    tap: Option<Tap<'t>>,
     up: Way,
     down: Way,
     idle: Option<Idle>,
@@ -129,7 +137,7 @@ enum Side {
 /// How long one that takes no more bytes may still say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-impl<C, S> Tunnel<'_, '_, C, S>
+impl<C, S> Tunnel<'_, '_, '_, C, S>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -190,7 +198,7 @@ where
             None => false,
             Some(End::ClientClosed) => side == Side::Client,
             Some(End::ServerClosed) => side == Side::Server,
-            Some(End::Idle | End::Stopped | End::ClientError(_) | End::ServerError(_)) => true,
+            Some(End::Idle | End::ClientError(_) | End::ServerError(_)) => true,
         };
         if !echo {
             self.cause = Some(side.error(error));
@@ -201,7 +209,8 @@ where
     fn end(&mut self, context: &mut Context<'_>) -> End {
         let _ = Pin::new(&mut *self.client).poll_flush(context);
         let _ = Pin::new(&mut *self.server).poll_flush(context);
-        self.cause.take().unwrap_or(End::Stopped)
+        // Nothing ends without a cause.
+        self.cause.take().unwrap_or(End::ClientClosed)
     }
 }
 

@@ -22,7 +22,6 @@ fn bytes(seed: u8, count: usize) -> Vec<u8> {
 struct Running<Io> {
     client: Io,
     server: Io,
-    stop: CancellationToken,
     counts: Arc<Counts>,
     end: tokio::task::JoinHandle<End>,
 }
@@ -31,14 +30,14 @@ fn start<Io>(client: Io, inner_client: Io, inner_server: Io, server: Io, idle: O
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (stop, counts) = (CancellationToken::new(), Arc::new(Counts::default()));
-    let (token, counting) = (stop.clone(), Arc::clone(&counts));
+    let counts = Arc::new(Counts::default());
+    let counting = Arc::clone(&counts);
     let mut sides = (inner_client, inner_server);
     let end = tokio::runtime::Handle::current().spawn(async move {
-        let options = Options { stop: &token, counts: &counting, idle, tap: None };
+        let options = Options { counts: &counting, idle, tap: None };
         run(&mut sides.0, &mut sides.1, options).await
     });
-    Running { client, server, stop, counts, end }
+    Running { client, server, counts, end }
 }
 
 /// Over pipes that hold so many bytes.
@@ -176,14 +175,6 @@ async fn a_side_that_takes_nothing_counts_as_idle() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_it() {
-    let tunnel = piped(64, 64, None);
-    tunnel.stop.cancel();
-    let end = tunnel.end.await.expect("no panic");
-    assert_eq!((end.label(), matches!(end, End::Stopped)), ("stopped", true));
-}
-
-#[tokio::test]
 async fn the_tap_sees_the_servers_bytes_until_it_says_no() {
     let (mut client, mut inner_client) = duplex(1 << 10);
     let (mut inner_server, mut server) = duplex(1 << 10);
@@ -193,8 +184,8 @@ async fn the_tap_sees_the_servers_bytes_until_it_says_no() {
         seen.extend_from_slice(bytes);
         seen.len() < 8
     };
-    let (stop, counts) = (CancellationToken::new(), Counts::default());
-    let options = Options { stop: &stop, counts: &counts, idle: None, tap: Some(&mut tap) };
+    let counts = Counts::default();
+    let options = Options { counts: &counts, idle: None, tap: Some(&mut tap) };
     let work = async {
         for word in [b"one1", b"two2", b"thr3"] {
             client.write_all(b"not for the tap").await.expect("open");
@@ -227,8 +218,8 @@ async fn what_a_writer_buffers_is_flushed_before_anything_is_waited_for() {
 #[tokio::test]
 async fn its_future_is_small() {
     let (mut client, mut server) = socket_pair().await;
-    let (stop, counts) = (CancellationToken::new(), Counts::default());
-    let options = Options { stop: &stop, counts: &counts, idle: Some(Duration::from_secs(1)), tap: None };
+    let counts = Counts::default();
+    let options = Options { counts: &counts, idle: Some(Duration::from_secs(1)), tap: None };
     let size = size_of_val(&run(&mut client, &mut server, options));
     assert!(size < 1024, "{size}");
 }
@@ -277,8 +268,8 @@ impl AsyncWrite for Scripted {
 }
 
 async fn scripted(client: &mut Scripted, server: &mut Scripted) -> End {
-    let (stop, counts) = (CancellationToken::new(), Counts::default());
-    run(client, server, Options { stop: &stop, counts: &counts, idle: None, tap: None }).await
+    let counts = Counts::default();
+    run(client, server, Options { counts: &counts, idle: None, tap: None }).await
 }
 
 fn broken_pipe_after(takes: usize) -> Scripted {
