@@ -68,6 +68,11 @@ impl Tasks {
         }
     }
 
+    /// Inside of the runtime of the tasks, for making what needs one.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.set.runtime.enter()
+    }
+
     /// An empty set on the same runtime, with a stop of its own.
     pub fn another(&self) -> Self {
         Self::new(self.set.runtime.clone())
