@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use routes::check::Rejected;
 use routes::route::Route;
 use routes::table::Table;
 
@@ -16,8 +17,12 @@ use crate::telemetry::RouteMetrics;
 use crate::upstream::Pool;
 
 mod settings;
+mod streams;
+mod unit;
 
-pub use settings::upstream_settings;
+pub use settings::{stream_settings, upstream_settings};
+pub use streams::StreamSites;
+pub use unit::Unit;
 
 /// One route with everything that serves it.
 #[derive(Debug)]
@@ -54,6 +59,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Finds the route of a request.
     pub table: Table,
+    /// What serves connections and datagrams below HTTP.
+    pub streams: StreamSites,
     sites: HashMap<String, Arc<Site>>,
     /// Entrypoints of plain HTTP and the port of HTTPS to which they lead.
     redirects: HashMap<String, u16>,
@@ -71,15 +78,21 @@ impl Snapshot {
     pub fn new(
         generation: u64,
         table: Table,
-        sites: impl IntoIterator<Item = Arc<Site>>,
+        units: &[Unit],
+        closed: &[Rejected],
         redirects: HashMap<String, u16>,
         unrouted: RouteMetrics,
     ) -> Self {
-        let sites: HashMap<_, _> = sites.into_iter().map(|site| (site.route.name.clone(), site)).collect();
+        let sites = units.iter().filter_map(|unit| match unit {
+            Unit::Http(site) => Some((site.route.name.clone(), Arc::clone(site))),
+            Unit::Tcp(_) | Unit::Udp(_) => None,
+        });
+        let sites: HashMap<_, _> = sites.collect();
         let steps = sites.values().flat_map(|site: &Arc<Site>| site.steps.iter());
         let own_cookies = OwnCookies::of(steps.filter_map(|step| step.cookies()));
         let heads = sites.values().fold(HeadLimits::default(), largest);
-        Self { generation, table, sites, redirects, own_cookies, unrouted, heads }
+        let streams = StreamSites::of(units, closed);
+        Self { generation, table, streams, sites, redirects, own_cookies, unrouted, heads }
     }
 
     /// What serves `route`.
@@ -95,6 +108,23 @@ impl Snapshot {
     /// The site of this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Site>> {
         self.sites.get(name)
+    }
+
+    /// All that serves, of every kind, in no order.
+    pub fn units(&self) -> impl Iterator<Item = Unit> {
+        let http = self.sites.values().cloned().map(Unit::Http);
+        let tcp = self.streams.all_tcp().cloned().map(Unit::Tcp);
+        http.chain(tcp).chain(self.streams.all_udp().cloned().map(Unit::Udp))
+    }
+
+    /// What serves under this name, of whatever kind.
+    pub fn unit(&self, name: &str) -> Option<Unit> {
+        self.sites.get(name).cloned().map(Unit::Http).or_else(|| self.streams.named(name))
+    }
+
+    /// Whether the TLS of a name ends here, for requests or for streams.
+    pub fn serves(&self, name: &str) -> bool {
+        self.table.serves(name) || self.table.serves_any() || self.streams.table.serves(name)
     }
 
     /// The port of HTTPS to which requests on this entrypoint are sent, if they are.

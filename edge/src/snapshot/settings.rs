@@ -15,8 +15,20 @@ use crate::upstream::{self, Choice, Eject, Health, Http, Server, Settings, Timeo
 /// A limit that the route switched off.
 const NONE: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The settings of the pool of the servers of a stream; its paths are relative to `folder`.
+pub fn stream_settings(upstream: &Upstream, folder: &Path) -> Settings {
+    settings(upstream, folder, |probe| match probe {
+        Probe::Connect | Probe::Get { .. } => upstream::Probe::Connect,
+        Probe::Postgres => upstream::Probe::Postgres,
+    })
+}
+
 /// The settings of the pool of `upstream`, which is the target of `route`; its paths are relative to `folder`.
 pub fn upstream_settings(route: &Route, upstream: &Upstream, folder: &Path) -> Settings {
+    settings(upstream, folder, |asked| probe(route, asked))
+}
+
+fn settings(upstream: &Upstream, folder: &Path, probe: impl Fn(&Probe) -> upstream::Probe) -> Settings {
     let tls = &upstream.tls;
     let timeouts = &upstream.timeouts;
     let retries = &upstream.retries;
@@ -48,7 +60,7 @@ pub fn upstream_settings(route: &Route, upstream: &Upstream, folder: &Path) -> S
         },
         choice: choice(&upstream.balance),
         health: upstream.health.as_ref().map(|health| Health {
-            probe: probe(route, &health.probe),
+            probe: probe(&health.probe),
             every: health.every,
             timeout: health.timeout,
             up_after: health.up_after,
