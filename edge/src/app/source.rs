@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use routes::check::{Checked, Standing};
 use routes::document::Source;
-use routes::route::Route;
 
 use crate::config::{self, Config};
-use crate::reload::RouteSource;
+use crate::reload::{RouteSource, Serving};
 
 /// The route files of a configuration.
 pub(super) struct RouteFiles {
@@ -15,7 +14,7 @@ pub(super) struct RouteFiles {
 }
 
 impl RouteSource for RouteFiles {
-    fn read(&self, live: &[Arc<Route>]) -> Checked {
+    fn read(&self, live: &Serving) -> Checked {
         let folder = &self.config.around.routes;
         let (sources, faults) = config::route_files(folder);
         // What cannot be read is not what is no longer wanted: the routes of before stay.
@@ -24,7 +23,7 @@ impl RouteSource for RouteFiles {
         if !folder.is_dir() {
             unread.push(folder.display().to_string());
         }
-        let standing = Standing { routes: live, streams: &[], unread: &unread };
+        let standing = Standing { routes: &live.routes, streams: &live.streams, unread: &unread };
         let mut checked = config::check_routes(&self.config, &sources, standing);
         checked.broken_files.extend(unread);
         checked.faults.extend(faults);

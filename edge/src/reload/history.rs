@@ -10,10 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certs::disk::PRIVATE;
-use routes::route::Route;
+use routes::check::Checked;
 use tokio::sync::Notify;
 
-use super::RouteSource;
+use super::{RouteSource, Serving};
 
 /// The folder `history/` of the state.
 #[derive(Debug)]
@@ -60,22 +60,30 @@ impl History {
     }
 
     /// The last good versions of all routes of `file`, or of every file below it if it was a folder.
-    pub fn routes(&self, source: &dyn RouteSource, file: &str) -> Vec<Arc<Route>> {
-        let Some(path) = self.place(file) else { return Vec::new() };
+    pub fn routes(&self, source: &dyn RouteSource, file: &str) -> Serving {
+        let Some(path) = self.place(file) else { return Serving::default() };
         if let Ok(entries) = std::fs::read_dir(&path) {
-            let names = entries.flatten().map(|entry| Path::new(file).join(entry.file_name()));
-            return names.flat_map(|below| self.routes(source, &below.display().to_string())).collect();
+            let mut all = Serving::default();
+            for name in entries.flatten().map(|entry| Path::new(file).join(entry.file_name())) {
+                let Serving { routes, streams } = self.routes(source, &name.display().to_string());
+                all.routes.extend(routes);
+                all.streams.extend(streams);
+            }
+            return all;
         }
         match std::fs::read_to_string(&path) {
-            Ok(text) if text.ends_with(TAIL) => source.check_again(file, &text).routes,
+            Ok(text) if text.ends_with(TAIL) => {
+                let Checked { routes, streams, .. } = source.check_again(file, &text);
+                Serving { routes, streams }
+            }
             Ok(_) => {
                 tracing::warn!(path = %path.display(), "the last good routes of a file were not written to their end");
-                Vec::new()
+                Serving::default()
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Serving::default(),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "the last good routes of a file cannot be read");
-                Vec::new()
+                Serving::default()
             }
         }
     }
@@ -221,7 +229,7 @@ mod tests {
     struct Asked;
 
     impl RouteSource for Asked {
-        fn read(&self, _: &[Arc<Route>]) -> Checked {
+        fn read(&self, _: &Serving) -> Checked {
             Checked::default()
         }
 
@@ -248,7 +256,7 @@ mod tests {
         let next = History::new(history.folder);
         next.want([].into_iter(), [].into_iter()).save().expect("removable");
         assert_eq!(text(&next, "routes/old.toml"), None);
-        assert!(next.routes(&Asked, "routes/old.toml").is_empty());
+        assert!(next.routes(&Asked, "routes/old.toml").routes.is_empty());
     }
 
     #[test]
@@ -294,7 +302,7 @@ mod tests {
         let whole = format!("{HEAD}a\n{TAIL}");
         for end in 0..whole.len() {
             std::fs::write(&path, &whole[..end]).expect("written");
-            assert!(history.routes(&Asked, "a.toml").is_empty(), "{end}");
+            assert!(history.routes(&Asked, "a.toml").routes.is_empty(), "{end}");
         }
     }
 

@@ -3,17 +3,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use routes::check::Rejected;
 use routes::fault::{Fault, Place};
 use routes::route::{Route, RouteKind};
 use routes::step::Step;
+use routes::stream::Stream;
 use routes::target::Target;
 use routes::world::resolve;
 
 use super::files;
 use crate::middleware::{self, Building, Middleware};
-use crate::snapshot::{Serve, Site, Snapshot, upstream_settings};
+use crate::snapshot::{Serve, Site, Snapshot, Unit, upstream_settings};
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::{BuildError, Means, Pool, Settings};
 
@@ -26,24 +29,37 @@ pub struct Builder {
     pub folder: PathBuf,
     /// The state folder.
     pub state: PathBuf,
+    /// The entrypoints of Postgres.
+    pub postgres: Vec<String>,
+    /// Runs what receives datagrams.
+    pub relays: Tasks,
+    /// How long sessions of datagrams may go on at the end.
+    pub grace: Duration,
 }
 
 impl Builder {
-    /// Builds a site for each route; the routes for which that fails come back with their fault.
+    /// Builds what serves each route; the routes for which that fails come back with their fault.
     pub fn build(
         &self,
-        routes: impl Iterator<Item = Arc<Route>>,
+        routes: &[Arc<Route>],
+        streams: &[Arc<Stream>],
         before: &Snapshot,
         metrics: &Metrics,
-    ) -> (Vec<Arc<Site>>, Vec<Rejected>) {
-        let (mut sites, mut failed) = (Vec::new(), Vec::new());
+    ) -> (Vec<Unit>, Vec<Rejected>) {
+        let (mut units, mut failed) = (Vec::new(), Vec::new());
         for route in routes {
-            match self.site(&route, before, metrics) {
-                Ok(site) => sites.push(site),
-                Err(error) => failed.push(rejected(&route, &error)),
+            match self.site(route, before, metrics) {
+                Ok(site) => units.push(Unit::Http(site)),
+                Err(error) => failed.push(rejected(route, &error)),
             }
         }
-        (sites, failed)
+        for stream in streams {
+            match self.stream(stream, before, metrics) {
+                Ok(unit) => units.push(unit),
+                Err(rejected) => failed.push(*rejected),
+            }
+        }
+        (units, failed)
     }
 
     fn site(&self, route: &Arc<Route>, before: &Snapshot, metrics: &Metrics) -> Result<Arc<Site>, Unbuilt> {
