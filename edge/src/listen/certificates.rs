@@ -84,16 +84,17 @@ impl Chooser {
         }
         *asked = Some(now);
         drop(asked);
-        self.live.current().table.nearest(name).map(str::to_owned)
+        let snapshot = self.live.current();
+        let nearest = snapshot.table.nearest(name).or_else(|| snapshot.streams.table.nearest(name));
+        nearest.map(str::to_owned)
     }
 }
 
 impl Certificates for Chooser {
     fn choose(&self, sni: Option<&str>) -> Choice {
         let snapshot = self.live.current();
-        let table = &snapshot.table;
         match (sni, &self.default) {
-            (Some(name), _) if table.serves(name) || table.serves_any() => self.serve(name),
+            (Some(name), _) if snapshot.serves(name) => self.serve(name),
             (_, Some(default)) => self.serve(default),
             (Some(name), None) => Choice::UnknownName { nearest: self.nearest(name) },
             (None, None) => Choice::NoName,

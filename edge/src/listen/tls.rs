@@ -69,7 +69,7 @@ pub enum TlsFault {
 const UNRECOGNIZED_NAME: u8 = 112;
 const INTERNAL_ERROR: u8 = 80;
 
-/// Shakes hands on `io`.
+/// Shakes hands on `io`. A client that asks for no name is served as if it had asked for `unnamed`.
 ///
 /// # Errors
 /// See [`TlsFault`]; the client has been told by then, as far as TLS has a word for it.
@@ -77,13 +77,14 @@ pub async fn handshake<S>(
     io: S,
     config: &ServerConfig,
     certificates: &dyn Certificates,
+    unnamed: Option<&str>,
 ) -> Result<(TlsStream<S>, TlsFacts, Protocol), TlsFault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(TlsFault::from_io)?;
     let sni = start.client_hello().server_name().map(|name| certs::name::canonical(name).into_owned());
-    let (fault, alert) = match (certificates.choose(sni.as_deref()), sni) {
+    let (fault, alert) = match (certificates.choose(sni.as_deref().or(unnamed)), sni) {
         (Choice::Serve(certificate), sni) => {
             let own = certs::server_config::for_entry(config, &certificate);
             let stream = start.into_stream(Arc::new(own)).await.map_err(TlsFault::from_io)?;
