@@ -5,80 +5,36 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-use pingora::server::ShutdownWatch;
+use jiff::Timestamp;
+use routes::world;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::caps::{CapFault, Caps, Permit};
-use super::open::OpenConns;
 use super::proxy_header;
-use super::serve::{Engine, ServeLimits, Serving};
-use super::tls::{self, Certificates, TlsFault};
+use super::serve::Serving;
+use super::shared::{Entrypoint, Shared};
+use super::tls::{self, TlsFault};
+use super::tls_end::TlsEnd;
+use super::visit::{Said, Visit};
+use crate::conn::caps::{CapFault, Permit};
 use crate::conn::control::Control;
 use crate::conn::facts::{ConnFacts, Protocol, TlsFacts};
 use crate::conn::h1_guard::H1Guard;
-use crate::conn::h2_guard::{H2Guard, H2Limits};
-use crate::conn::stream::{EdgeStream, Guard, Refuse, StreamLimits};
-use crate::snapshot::Live;
-use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, events};
-
-/// What an entrypoint speaks and whom it believes.
-#[derive(Debug, Clone)]
-pub struct Entrypoint {
-    /// Its name, the label in logs and metrics.
-    pub name: Arc<str>,
-    /// The TLS settings; none for plain HTTP.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// Peers whose PROXY header and forwarding headers are believed.
-    pub trusted_proxies: Arc<[IpNet]>,
-    /// Whether every connection begins with a PROXY header.
-    pub proxy_protocol: bool,
-}
-
-/// Time and size limits of connections.
-#[derive(Debug, Clone)]
-pub struct DoorLimits {
-    /// From the accept to the end of the TLS handshake.
-    pub handshake: Duration,
-    /// Frames on HTTP/2.
-    pub h2: H2Limits,
-    /// Pace of bodies and tunnels.
-    pub stream: StreamLimits,
-    /// The request loops.
-    pub serve: ServeLimits,
-}
-
-/// What all entrypoints share.
-pub struct Shared {
-    /// Serves requests.
-    pub engine: Arc<dyn Engine>,
-    /// Words for what never reaches the engine.
-    pub refuse: Arc<dyn Refuse>,
-    /// Chooses certificates.
-    pub certificates: Arc<dyn Certificates>,
-    /// Counts connections.
-    pub caps: Arc<Caps>,
-    /// Knows them.
-    pub open: Arc<OpenConns>,
-    /// Limits of each.
-    pub limits: DoorLimits,
-    /// Whose routes say how large a head may be.
-    pub live: Arc<Live>,
-    /// Owns their tasks.
-    pub tasks: Tasks,
-    /// Counts what happens.
-    pub metrics: Metrics,
-    /// Turns true when the edge stops.
-    pub stop: ShutdownWatch,
-    /// The number of the next connection.
-    pub next_id: AtomicU64,
-}
+use crate::conn::h2_guard::H2Guard;
+use crate::conn::local::Local;
+use crate::conn::prefixed::Prefixed;
+use crate::conn::stream::{EdgeStream, Guard};
+use crate::l4::client_hello;
+use crate::l4::first_bytes::{self, First};
+use crate::l4::proxy_out::Ends;
+use crate::l4::site::TcpSite;
+use crate::telemetry::events;
 
 /// The front door of one entrypoint.
 pub struct FrontDoor {
@@ -170,11 +126,18 @@ impl FrontDoor {
         {
             return self.refused(client.ip(), cap_reason(fault));
         }
+        match self.entrypoint.protocol {
+            world::Protocol::Http => {}
+            world::Protocol::Postgres => return self.visit(&socket, client, began, "postgres").postgres(socket).await,
+            world::Protocol::Tcp => return self.visit(&socket, client, began, "tcp").tcp(socket).await,
+        }
         let Some(config) = &self.entrypoint.tls else {
             return Box::pin(self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1)).await;
         };
-        match tokio::time::timeout_at(deadline, Box::pin(self.handshake(socket, config))).await {
-            Ok(Ok((stream, tls, protocol))) => {
+        let mut visit = self.visit(&socket, client, began, "tcp");
+        match tokio::time::timeout_at(deadline, Box::pin(self.handshake(socket, config, &mut visit))).await {
+            Ok(Ok(Shaken::Stream { site, socket, bytes })) => visit.serve(site, socket, bytes).await,
+            Ok(Ok(Shaken::Http(stream, tls, protocol))) => {
                 events::TlsHandshakeDone {
                     entrypoint: &self.entrypoint.name,
                     version: tls.version,
@@ -182,10 +145,10 @@ impl FrontDoor {
                     seconds: began.elapsed().as_secs_f64(),
                 }
                 .emit(metrics);
-                Box::pin(self.serve(stream, Conn { peer, client, tls: Some(tls) }, protocol)).await;
+                Box::pin(self.serve(*stream, Conn { peer, client, tls: Some(tls) }, protocol)).await;
             }
-            Ok(Err(end)) => self.tls_refused(client.ip(), &end),
-            Err(_) => self.tls_refused(client.ip(), &TlsEnd::Timeout),
+            Ok(Err(end)) => end.tell(&self.entrypoint.name, client.ip(), metrics),
+            Err(_) => TlsEnd::Timeout.tell(&self.entrypoint.name, client.ip(), metrics),
         }
     }
 
@@ -205,25 +168,66 @@ impl FrontDoor {
         self.entrypoint.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
+    /// A connection on an entrypoint below HTTP, or one that may turn out to be.
+    fn visit(&self, socket: &TcpStream, client: SocketAddr, began: Instant, proto: &'static str) -> Visit<'_> {
+        Visit {
+            shared: &self.shared,
+            entrypoint: &self.entrypoint,
+            ends: Ends { client, local: socket.local() },
+            began,
+            time: Timestamp::now(),
+            deadline: tokio::time::Instant::from_std(began + self.shared.limits.handshake),
+            proto,
+            said: Said::default(),
+        }
+    }
+
     async fn handshake(
         &self,
-        socket: TcpStream,
+        mut socket: TcpStream,
         config: &ServerConfig,
-    ) -> Result<(tokio_rustls::server::TlsStream<TcpStream>, TlsFacts, Protocol), TlsEnd> {
+        visit: &mut Visit<'_>,
+    ) -> Result<Shaken, TlsEnd> {
         let mut first = [0];
         match socket.peek(&mut first).await {
             Ok(1..) if first[0] != TLS_HANDSHAKE => {
                 not_tls(socket, first[0]).await;
-                Err(TlsEnd::NotTls)
+                return Err(TlsEnd::NotTls);
             }
-            Ok(1..) => Ok(tls::handshake(socket, config, &*self.shared.certificates).await?),
-            Ok(0) | Err(_) => Err(TlsEnd::Fault(TlsFault::Closed)),
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Err(TlsEnd::Fault(TlsFault::Closed)),
         }
+        let mut bytes = Vec::new();
+        if let Some(site) = self.stream_site(&mut socket, &mut bytes, visit).await {
+            return Ok(Shaken::Stream { site, socket, bytes });
+        }
+        let socket = Prefixed::new(bytes, socket);
+        let (stream, tls, protocol) = tls::handshake(socket, config, &*self.shared.certificates, None).await?;
+        Ok(Shaken::Http(Box::new(stream), tls, protocol))
+    }
+
+    /// The `[[tcp]]` route whose name the ClientHello has, where the entrypoint has such routes besides those of HTTP.
+    async fn stream_site(
+        &self,
+        socket: &mut TcpStream,
+        bytes: &mut Vec<u8>,
+        visit: &mut Visit<'_>,
+    ) -> Option<Arc<TcpSite>> {
+        let snapshot = visit.snapshot();
+        let streams = snapshot.streams.table.entrypoint(&self.entrypoint.name)?;
+        // What is no good hello is for the handshake to refuse.
+        let Ok(First::Hello(client_hello::ClientHello { sni: Some(sni), .. })) = first_bytes::read(socket, bytes).await
+        else {
+            return None;
+        };
+        let route = streams.by_sni(Some(&sni)).iter().next()?;
+        visit.said.sni = Some(sni.into());
+        visit.site(&snapshot, route)
     }
 
     async fn serve<S>(&self, io: S, conn: Conn, protocol: Protocol)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Local + Unpin + Send + Sync + 'static,
+        S: AsyncRead + AsyncWrite + Local + Unpin + Send + Sync + 'static,
         EdgeStream<S>: pingora::protocols::IO,
     {
         let shared = &self.shared;
@@ -259,16 +263,14 @@ impl FrontDoor {
             Protocol::H2 => Box::pin(serving.h2(stream)).await,
         }
     }
+}
 
-    fn tls_refused(&self, client: IpAddr, end: &TlsEnd) {
-        let detail = match end {
-            TlsEnd::Fault(TlsFault::Handshake(error)) => Some(error.to_string()),
-            TlsEnd::Fault(fault @ TlsFault::Unavailable { .. }) => Some(fault.to_string()),
-            TlsEnd::Timeout | TlsEnd::NotTls | TlsEnd::Fault(_) => None,
-        };
-        let (entrypoint, reason, detail) = (&*self.entrypoint.name, end.reason(), detail.as_deref());
-        events::TlsRefused { entrypoint, client, reason, detail }.emit(&self.shared.metrics);
-    }
+/// What a TLS connection turned out to be.
+enum Shaken {
+    /// One of HTTP, with the handshake done.
+    Http(Box<TlsStream<Prefixed<TcpStream>>>, TlsFacts, Protocol),
+    /// One of a `[[tcp]]` route, with its ClientHello in `bytes`.
+    Stream { site: Arc<TcpSite>, socket: TcpStream, bytes: Vec<u8> },
 }
 
 /// What is known of a connection when its handshake is done.
@@ -276,59 +278,6 @@ struct Conn {
     peer: SocketAddr,
     client: SocketAddr,
     tls: Option<TlsFacts>,
-}
-
-/// A socket that knows its own end.
-trait Local {
-    fn local(&self) -> SocketAddr;
-}
-
-impl Local for TcpStream {
-    fn local(&self) -> SocketAddr {
-        self.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
-    }
-}
-
-impl Local for tokio_rustls::server::TlsStream<TcpStream> {
-    fn local(&self) -> SocketAddr {
-        self.get_ref().0.local()
-    }
-}
-
-/// Why a connection did not come to speak TLS.
-enum TlsEnd {
-    Timeout,
-    NotTls,
-    Fault(TlsFault),
-}
-
-impl From<TlsFault> for TlsEnd {
-    fn from(fault: TlsFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl TlsEnd {
-    fn reason(&self) -> events::TlsRefusal<'_> {
-        use events::TlsRefusal;
-        match self {
-            Self::Timeout => TlsRefusal::Timeout,
-            Self::NotTls => TlsRefusal::NotTls,
-            Self::Fault(TlsFault::UnknownName { sni, nearest }) => {
-                TlsRefusal::UnknownName { sni, nearest: nearest.as_deref() }
-            }
-            Self::Fault(TlsFault::NoName) => TlsRefusal::NoName,
-            Self::Fault(TlsFault::Closed) => TlsRefusal::Closed,
-            Self::Fault(TlsFault::Unavailable { .. }) => TlsRefusal::Protocol,
-            Self::Fault(TlsFault::Handshake(error)) => {
-                let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-                match cause {
-                    Some(rustls::Error::AlertReceived(_)) => TlsRefusal::PeerAlert,
-                    _ => TlsRefusal::Protocol,
-                }
-            }
-        }
-    }
 }
 
 fn cap_reason(fault: CapFault) -> events::CapReason {
