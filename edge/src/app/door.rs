@@ -6,16 +6,18 @@ use std::time::Duration;
 use certs::server_config::Policy;
 use certs::tickets::Keys;
 use pingora::protocols::http::v2::server::default_h2_options;
+use routes::world::Protocol;
 use rustls::ServerConfig;
 
 use super::RunError;
 use crate::config::Config;
+use crate::conn::caps::CapLimits;
 use crate::conn::h2_guard::H2Limits;
 use crate::conn::pace::PaceLimits;
 use crate::conn::stream::StreamLimits;
-use crate::listen::caps::CapLimits;
-use crate::listen::front_door::DoorLimits;
+use crate::l4::postgres;
 use crate::listen::serve::ServeLimits;
+use crate::listen::shared::DoorLimits;
 use crate::proxy::cx::KEEPALIVE_SECONDS;
 
 /// Window of one HTTP/2 stream: uploads are slow with less as soon as there is a distance.
@@ -60,13 +62,33 @@ pub(super) fn caps(config: &Config, fit: usize) -> CapLimits {
     }
 }
 
+/// The TLS settings of the streams of an entrypoint. Tickets of another protocol's sessions mean nothing there.
+pub(super) fn stream_tls(
+    config: &Config,
+    entrypoint: &str,
+    protocol: Protocol,
+    keys: &Arc<Keys>,
+) -> Result<Arc<ServerConfig>, RunError> {
+    let alpn = match protocol {
+        Protocol::Postgres => vec![postgres::ALPN.to_vec()],
+        // What is spoken inside is the server's to know: nothing is agreed on for it.
+        Protocol::Http | Protocol::Tcp => Vec::new(),
+    };
+    let scope = format!("{entrypoint} streams");
+    Ok(Arc::new(policy(config, alpn, &scope, keys).config(never())?))
+}
+
 /// The TLS settings of an entrypoint; its name is the scope of its tickets.
 pub(super) fn tls(config: &Config, entrypoint: &str, keys: &Arc<Keys>) -> Result<Arc<ServerConfig>, RunError> {
-    let policy = Policy {
-        min: config.tls.min,
-        alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        tickets: Some(keys.scoped(entrypoint)),
-    };
-    let never = Arc::new(certs::Resolver::new(Arc::default()));
-    Ok(Arc::new(policy.config(never)?))
+    let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(policy(config, alpn, entrypoint, keys).config(never())?))
+}
+
+fn policy(config: &Config, alpn: Vec<Vec<u8>>, scope: &str, keys: &Arc<Keys>) -> Policy {
+    Policy { min: config.tls.min, alpn, tickets: Some(keys.scoped(scope)) }
+}
+
+/// Certificates are chosen before the handshake; what asks here gets none.
+fn never() -> Arc<certs::Resolver> {
+    Arc::new(certs::Resolver::new(Arc::default()))
 }

@@ -31,10 +31,13 @@ use super::view::View;
 use super::{BUILD, Ready, RunError, cert_files, descriptors, door, engine, history, listeners, sticky};
 use crate::admin;
 use crate::config::{Access, Config, LogFormat, Redact};
-use crate::listen::caps::Caps;
+use crate::conn::caps::Caps;
+use crate::l4::cancel::{self, CancelTable};
+use crate::l4::sessions::Sessions;
 use crate::listen::certificates::Chooser;
-use crate::listen::front_door::{Entrypoint, FrontDoor, Shared};
+use crate::listen::front_door::FrontDoor;
 use crate::listen::open::OpenConns;
+use crate::listen::shared::{Entrypoint, Shared, StreamShared};
 use crate::proxy::{Edge, answer};
 use crate::reload::{Builder, Reloader};
 use crate::snapshot::{Live, Snapshot};
@@ -167,7 +170,7 @@ struct Core {
 
 impl Core {
     async fn start(parts: &Parts) -> Result<Self, RunError> {
-        let Parts { config, state, metrics, control, bound, .. } = parts;
+        let Parts { config, state, metrics, data, control, bound, .. } = parts;
         let now = SystemTime::now();
         let local = LocalCa::open(&RealDisk, &state.path("local-ca"), now)?;
         let (store, challenges) = (Arc::new(Store::new()), Challenges::new());
@@ -186,7 +189,14 @@ impl Core {
         };
         let reloader = Arc::new(Reloader::new(
             Box::new(RouteFiles { config: Arc::clone(config) }),
-            Builder { means, folder: config.around.folder.clone(), state: state.folder().to_owned() },
+            Builder {
+                means,
+                folder: config.around.folder.clone(),
+                state: state.folder().to_owned(),
+                postgres: postgres(config),
+                relays: data.clone(),
+                grace: config.stop_grace,
+            },
             Arc::clone(&live),
             metrics.clone(),
             redirects(config, bound),
@@ -230,7 +240,7 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
     let Parts { config, state, metrics, data, control, bound, access_log, fit } = parts;
     let engine = core.engine(&config, &metrics, &access_log);
     let (stop, stopping) = watch::channel(false);
-    let open = OpenConns::new(Instant::now());
+    let (open, sessions) = (OpenConns::new(Instant::now()), Sessions::new());
     let shared = Arc::new(Shared {
         engine: Arc::clone(&engine) as _,
         refuse: answer::head_words(metrics.clone(), access_log.clone()),
@@ -241,11 +251,16 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
         live: Arc::clone(&core.live),
         tasks: data.clone(),
         metrics: metrics.clone(),
+        streams: StreamShared {
+            sessions: Arc::clone(&sessions),
+            cancels: CancelTable::new(cancel::CAPACITY),
+            access_log: access_log.clone(),
+        },
         stop: stopping,
         next_id: AtomicU64::new(1),
     });
     let (draining, addresses) = (Arc::clone(&core.draining), addresses(&bound));
-    let view = view(&config, &core, &open, &draining, &addresses);
+    let view = View { sessions, ..view(&config, &core, &open, &draining, &addresses) };
     let socket = state.path("edge.sock");
     let settings =
         admin::Settings { listen: Some(config.admin), hosts: config.admin_hosts.clone(), socket: socket.clone() };
@@ -289,6 +304,7 @@ fn view(
         store: Arc::clone(&core.store),
         acme: core.acme.clone(),
         open: Arc::clone(open),
+        sessions: Sessions::new(),
         bound: bound.clone(),
         started: SystemTime::now(),
         draining: Arc::clone(draining),
@@ -296,7 +312,13 @@ fn view(
 }
 
 fn empty(metrics: &Metrics) -> Snapshot {
-    Snapshot::new(0, Table::default(), [], HashMap::new(), metrics.route(""))
+    Snapshot::new(0, Table::default(), &[], &[], HashMap::new(), metrics.route(""))
+}
+
+/// The entrypoints of Postgres.
+fn postgres(config: &Config) -> Vec<String> {
+    let entrypoints = config.entrypoints.iter().filter(|entrypoint| entrypoint.protocol == Protocol::Postgres);
+    entrypoints.map(|entrypoint| entrypoint.name.clone()).collect()
 }
 
 /// Plain entrypoints and the port of the HTTPS entrypoint that each leads to.
@@ -315,12 +337,14 @@ fn addresses(bound: &Bound) -> BTreeMap<String, Vec<SocketAddr>> {
 
 fn open_doors(config: &Config, mut bound: Bound, shared: &Arc<Shared>, doors: &Tasks) -> Result<(), RunError> {
     let keys = Keys::system()?;
-    for entrypoint in config.entrypoints.iter().filter(|entrypoint| entrypoint.protocol == Protocol::Http) {
+    for entrypoint in &config.entrypoints {
         let tls = entrypoint.tls.then(|| door::tls(config, &entrypoint.name, &keys)).transpose()?;
         let door = FrontDoor::new(
             Entrypoint {
                 name: entrypoint.name.as_str().into(),
+                protocol: entrypoint.protocol,
                 tls,
+                stream_tls: door::stream_tls(config, &entrypoint.name, entrypoint.protocol, &keys)?,
                 trusted_proxies: entrypoint.trusted_proxies.clone().into(),
                 proxy_protocol: entrypoint.proxy_protocol,
             },

@@ -16,9 +16,11 @@ use routes::target::Target;
 
 use crate::admin::api;
 use crate::config::Config;
+use crate::l4::sessions::{Session, Sessions};
+use crate::l4::udp::RelayStatus;
 use crate::listen::open::OpenConns;
 use crate::reload::{LastLoad, Outcome, Reloader};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Unit};
 
 /// What the admin side sees.
 pub(super) struct View {
@@ -28,6 +30,7 @@ pub(super) struct View {
     pub(super) store: Arc<Store>,
     pub(super) acme: Option<acme::Handle>,
     pub(super) open: Arc<OpenConns>,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) bound: BTreeMap<String, Vec<SocketAddr>>,
     pub(super) started: SystemTime,
     pub(super) draining: Arc<AtomicBool>,
@@ -73,14 +76,18 @@ impl api::Source for View {
             faults: faults(&rejected.faults),
             ..api::Route::default()
         });
-        live.chain(rejected).collect()
+        let streams = snapshot.units().filter_map(|unit| stream_row(&unit, &last));
+        let mut streams: Vec<_> = streams.collect();
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        live.chain(streams).chain(rejected).collect()
     }
 
     fn certs(&self) -> Vec<api::Cert> {
         let (snapshot, index) = (self.live.current(), self.store.snapshot());
         let orders: BTreeMap<String, acme::Status> =
             self.acme.iter().flat_map(acme::Handle::status).map(|status| (status.name.clone(), status)).collect();
-        let hosts = snapshot.table.hosts();
+        let streams = snapshot.streams.table.hosts().filter(|(host, _)| !snapshot.table.serves(&host.to_string()));
+        let hosts = snapshot.table.hosts().chain(streams);
         hosts
             .map(|(host, issuer)| {
                 let name = host.to_string();
@@ -92,13 +99,24 @@ impl api::Source for View {
 
     fn upstreams(&self) -> Vec<api::Upstream> {
         let snapshot = self.live.current();
-        let mut sites: Vec<_> = snapshot.sites().collect();
-        sites.sort_by(|a, b| a.route.name.cmp(&b.route.name));
-        let rows = sites.into_iter().filter_map(|site| Some((site, site.pool()?)));
-        rows.flat_map(|(site, pool)| {
-            pool.status().into_iter().map(|server| api::Upstream::new(&site.route.name, server)).collect::<Vec<_>>()
-        })
-        .collect()
+        let mut units: Vec<_> = snapshot.units().collect();
+        units.sort_by(|a, b| a.name().cmp(b.name()));
+        let servers = units.iter().filter_map(|unit| Some((unit.name(), unit.pool()?.status())));
+        servers.flat_map(|(name, servers)| servers.into_iter().map(|server| api::Upstream::new(name, server))).collect()
+    }
+
+    fn sessions(&self) -> api::Sessions {
+        let snapshot = self.live.current();
+        let tcp = self.sessions.oldest(MOST_SESSIONS).into_iter().map(session_row);
+        let udp = snapshot.streams.all_udp().flat_map(|site| {
+            let name = site.route.name.clone();
+            site.sessions().into_iter().map(move |session| datagrams_row(&name, &session))
+        });
+        let mut open: Vec<_> = tcp.chain(udp).collect();
+        let datagrams = open.iter().filter(|session| session.kind == "udp").count();
+        open.sort_by(|a, b| b.age_seconds.total_cmp(&a.age_seconds));
+        open.truncate(MOST_SESSIONS);
+        api::Sessions { count: (self.sessions.count() + datagrams) as u64, oldest: open }
     }
 
     fn ready(&self) -> api::Readiness {
@@ -134,6 +152,66 @@ impl api::Source for View {
     }
 }
 
+/// Sessions that are told one by one; of the others there is only their number.
+const MOST_SESSIONS: usize = 1000;
+
+fn session_row(session: Session) -> api::Session {
+    api::Session {
+        kind: "tcp".to_owned(),
+        route: session.route.to_string(),
+        client: session.client.to_string(),
+        server: session.server.to_string(),
+        database: session.database.into(),
+        user: session.user.into(),
+        since: api::rfc3339(session.since),
+        age_seconds: session.since.elapsed().unwrap_or_default().as_secs_f64(),
+        received_bytes: session.counts.from_client(),
+        sent_bytes: session.counts.from_server(),
+    }
+}
+
+fn datagrams_row(route: &str, session: &RelayStatus) -> api::Session {
+    api::Session {
+        kind: "udp".to_owned(),
+        route: route.to_owned(),
+        client: session.client.to_string(),
+        server: session.server.to_string(),
+        since: api::rfc3339(SystemTime::now() - session.age),
+        age_seconds: session.age.as_secs_f64(),
+        received_bytes: session.to_server.bytes,
+        sent_bytes: session.to_client.bytes,
+        ..api::Session::default()
+    }
+}
+
+/// The row of a stream; none for a route of requests.
+fn stream_row(unit: &Unit, last: &LastLoad) -> Option<api::Route> {
+    let kept = last.outcome.kept.iter().any(|name| name == unit.name());
+    let (action, hosts, entrypoints) = match unit {
+        Unit::Http(_) => return None,
+        Unit::Tcp(site) => {
+            let hosts = site.route.hosts.iter().map(ToString::to_string).collect();
+            (format!("tcp {}", site.route.mode.as_str()), hosts, site.route.entrypoints.clone())
+        }
+        Unit::Udp(site) => {
+            ("udp".to_owned(), Vec::new(), site.addresses().map(|address| format!("udp {address}")).collect())
+        }
+    };
+    let (file, line) = unit.place();
+    let servers = unit.pool().map(|pool| pool.settings().servers.iter().map(ToString::to_string).collect());
+    Some(api::Route {
+        name: unit.name().to_owned(),
+        state: if kept { api::RouteState::Kept } else { api::RouteState::Live },
+        hosts,
+        entrypoints,
+        action,
+        target: servers.unwrap_or_default(),
+        place: format!("{file}:{line}"),
+        faults: if kept { faults_of(unit.name(), file, last) } else { Vec::new() },
+        ..api::Route::default()
+    })
+}
+
 fn live_row(route: &Route, last: &LastLoad) -> api::Route {
     let kept = last.outcome.kept.contains(&route.name);
     let (action, target) = match &route.target {
@@ -152,16 +230,16 @@ fn live_row(route: &Route, last: &LastLoad) -> api::Route {
         target,
         middlewares: Vec::new(),
         place: format!("{}:{}", route.file, route.line),
-        faults: if kept { faults_of(route, last) } else { Vec::new() },
+        faults: if kept { faults_of(&route.name, &route.file, last) } else { Vec::new() },
     }
 }
 
 /// What is wrong with the version in the file: with the route itself, or with the whole file if that cannot be read.
-fn faults_of(route: &Route, last: &LastLoad) -> Vec<api::Fault> {
-    match last.rejected.iter().find(|rejected| !rejected.name_taken && rejected.name == route.name) {
+fn faults_of(name: &str, file: &str, last: &LastLoad) -> Vec<api::Fault> {
+    match last.rejected.iter().find(|rejected| !rejected.name_taken && rejected.name == name) {
         Some(rejected) => faults(&rejected.faults),
         None => {
-            let of_its_file = |fault: &&Fault| fault.is_error() && Path::new(&route.file).starts_with(&fault.file);
+            let of_its_file = |fault: &&Fault| fault.is_error() && Path::new(file).starts_with(&fault.file);
             faults(last.outcome.faults.iter().filter(of_its_file))
         }
     }
