@@ -21,6 +21,8 @@ pub trait Source: Send + Sync + 'static {
     fn certs(&self) -> Vec<Cert>;
     /// Every server of every route.
     fn upstreams(&self) -> Vec<Upstream>;
+    /// The connections and datagram sessions of streams that are open.
+    fn sessions(&self) -> Sessions;
     /// Whether traffic should be sent here.
     fn ready(&self) -> Readiness;
     /// Loads the configuration again.
@@ -203,6 +205,40 @@ pub struct ErrorAt {
     pub at: String,
     /// What.
     pub text: String,
+}
+
+/// The connections of `[[tcp]]` routes and the sessions of `[[udp]]` routes that are open.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// How many there are.
+    pub count: u64,
+    /// Those that are open for the longest, the oldest first.
+    pub oldest: Vec<Session>,
+}
+
+/// One connection below HTTP, or one client that sends datagrams.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// `tcp` or `udp`.
+    pub kind: String,
+    /// Name of the route.
+    pub route: String,
+    /// Address and port of the client.
+    pub client: String,
+    /// The server as configured, or its address.
+    pub server: String,
+    /// The database that a Postgres client asked for; empty for others.
+    pub database: String,
+    /// The user that a Postgres client named; empty for others.
+    pub user: String,
+    /// When it began.
+    pub since: String,
+    /// For how long it has been open, in seconds.
+    pub age_seconds: f64,
+    /// Bytes from the client.
+    pub received_bytes: u64,
+    /// Bytes to the client.
+    pub sent_bytes: u64,
 }
 
 /// Whether traffic should be sent here.

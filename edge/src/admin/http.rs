@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::api::{Cert, Readiness, Reload, Route, Source, Status, Upstream};
+use super::api::{Cert, Readiness, Reload, Route, Sessions, Source, Status, Upstream};
 use super::page;
 use crate::telemetry::Metrics;
 
@@ -65,6 +65,7 @@ pub(super) fn router(source: Arc<dyn Source>, metrics: Metrics, door: Door) -> R
         .route("/api/v1/routes", get(routes))
         .route("/api/v1/certs", get(certs))
         .route("/api/v1/upstreams", get(upstreams))
+        .route("/api/v1/sessions", get(sessions))
         .route("/api/v1/reload", post(reload))
         .with_state(App { source, metrics })
         .layer(from_fn_with_state(door, guard))
@@ -137,6 +138,10 @@ async fn upstreams(State(app): State<App>) -> Json<Vec<Upstream>> {
     Json(app.source.upstreams())
 }
 
+async fn sessions(State(app): State<App>) -> Json<Sessions> {
+    Json(app.source.sessions())
+}
+
 async fn reload(State(app): State<App>) -> (StatusCode, Json<Reload>) {
     let reload = app.source.reload().await;
     let status = if reload.applied { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -152,6 +157,7 @@ async fn dashboard(State(app): State<App>) -> Response {
         routes: source.routes(),
         certs: source.certs(),
         upstreams: source.upstreams(),
+        sessions: source.sessions(),
     };
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-use super::api::{Cert, CertState, ErrorAt, Fault, Readiness, Route, RouteState, Status, Upstream};
+use super::api::{Cert, CertState, ErrorAt, Fault, Readiness, Route, RouteState, Session, Sessions, Status, Upstream};
 
 /// All that the page shows.
 pub(super) struct View {
@@ -13,6 +13,7 @@ pub(super) struct View {
     pub(super) routes: Vec<Route>,
     pub(super) certs: Vec<Cert>,
     pub(super) upstreams: Vec<Upstream>,
+    pub(super) sessions: Sessions,
 }
 
 /// A word that nobody can know before: only our own style and script carry it.
@@ -30,9 +31,13 @@ pub(super) fn render(view: &View, nonce: &str) -> String {
     out.routes(&view.routes);
     out.certs(&view.certs);
     out.upstreams(&view.upstreams);
+    out.sessions(&view.sessions);
     page.push_str(&rest.replace("{{nonce}}", nonce));
     page
 }
+
+/// Sessions that the page shows.
+const SESSIONS: usize = 50;
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -91,6 +96,18 @@ impl Out<'_> {
             out.cell(&it.name).cell(&it.issuer).raw("<td>").badge(class, word);
             out.error(it.last_error.as_ref()).raw("</td>").cell(&it.not_after).cell(&it.renew_at);
         });
+    }
+
+    fn sessions(&mut self, sessions: &Sessions) {
+        let shown: &[Session] = &sessions.oldest[..sessions.oldest.len().min(SESSIONS)];
+        if !shown.is_empty() {
+            let heading = ["route", "client", "server", "database", "user", "since", "received", "sent"];
+            self.table("Sessions below HTTP", &heading, shown, |out, it| {
+                out.cell(&it.route).cell(&it.client).cell(&it.server).cell(&it.database).cell(&it.user).cell(&it.since);
+                out.cell(&it.received_bytes.to_string()).cell(&it.sent_bytes.to_string());
+            });
+            self.raw(&format!("<p>{} of {}, the oldest first</p>", shown.len(), sessions.count));
+        }
     }
 
     fn upstreams(&mut self, upstreams: &[Upstream]) {
@@ -194,13 +211,17 @@ mod tests {
             upstreams: vec![Upstream {
                 server: evil.clone(),
                 last_error: error,
-                dns_error: Some(evil),
+                dns_error: Some(evil.clone()),
                 ..Upstream::default()
             }],
+            sessions: Sessions {
+                count: 1,
+                oldest: vec![Session { database: evil.clone(), user: evil, ..Session::default() }],
+            },
         };
         let page = render(&view, "n1");
         assert!(!page.contains("<script>alert"));
-        assert_eq!(page.matches("&#60;script&#62;alert(&#39;&#34;&#38;&#39;)").count(), 11);
+        assert_eq!(page.matches("&#60;script&#62;alert(&#39;&#34;&#38;&#39;)").count(), 13);
     }
 
     #[test]
@@ -212,6 +233,7 @@ mod tests {
             routes: Vec::new(),
             certs: Vec::new(),
             upstreams: Vec::new(),
+            sessions: Sessions::default(),
         };
         let page = render(&view, "n1");
         assert!(page.contains("<style nonce=\"n1\">") && page.contains("<script nonce=\"n1\">"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 
-use super::api::{Cert, Fault, Readiness, Reload, Route, RouteState, Status, Upstream};
+use super::api::{Cert, Fault, Readiness, Reload, Route, RouteState, Session, Sessions, Status, Upstream};
 use super::client::{self, ClientError};
 use super::*;
 use crate::telemetry::BuildInfo;
@@ -35,6 +35,11 @@ impl Source for Fake {
 
     fn upstreams(&self) -> Vec<Upstream> {
         vec![Upstream { server: "http://10.0.0.1:80".to_owned(), ..Upstream::default() }]
+    }
+
+    fn sessions(&self) -> Sessions {
+        let session = Session { route: "db".to_owned(), database: "app".to_owned(), ..Session::default() };
+        Sessions { count: 5, oldest: vec![session] }
     }
 
     fn ready(&self) -> Readiness {
@@ -151,6 +156,8 @@ async fn the_command_line_reads_and_reloads_over_the_socket() {
     let certs: Vec<Cert> = client::get(&socket, "/api/v1/certs").await.expect("an answer");
     let upstreams: Vec<Upstream> = client::get(&socket, "/api/v1/upstreams").await.expect("an answer");
     assert_eq!((certs.len(), upstreams.len()), (1, 1));
+    let sessions: Sessions = client::get(&socket, "/api/v1/sessions").await.expect("an answer");
+    assert_eq!((sessions.count, &*sessions.oldest[0].database), (5, "app"));
     let reload: Reload = client::post(&socket, "/api/v1/reload").await.expect("a refusal is an answer");
     assert_eq!((reload.applied, reload.rejected.len()), (false, 1));
     let ready: Readiness = client::get(&socket, "/readyz").await.expect("a refusal is an answer");
