@@ -242,10 +242,12 @@ fn a_renewed_certificate_is_served_to_the_next_client() {
     let (before, after) = (verified(&edge, &before), verified(&edge, &after));
     let mut session = psql_running(&before, "select pg_sleep(600)");
     eventually("a session is open", || server.running("pg_sleep") == 1);
-    assert!(after.refusal().contains("certificate verify failed"));
+    let refused = after.refusal();
+    assert!(refused.contains("certificate verify failed"), "{refused}");
     edge.renew("pg", &new.sign(&["postgres.test"]));
     eventually("the new one is served", || psql(&after, "select 1").status.success());
-    assert!(before.refusal().contains("certificate verify failed"));
+    let refused = before.refusal();
+    assert!(refused.contains("certificate verify failed"), "{refused}");
     assert!(session.ended().is_none() && server.running("pg_sleep") == 1, "an open session lives on");
     session.kill();
 }

@@ -92,7 +92,8 @@ fn health_finds_servers_that_go_and_come() {
     let servers = format!("\"{}\", \"{place}\"", one.address());
     let edge = tcp_edge(&[], &route(&servers, health));
     let up = || edge.metric_sum("edge_upstream_up", &["route=\"raw\""]);
-    eventually("one of two is up", || up() == 1.0);
+    let failed = || edge.metric_sum("edge_upstream_checks_total", &["route=\"raw\"", "result=\"failed\""]);
+    eventually("one of two is up and the other was asked", || up() == 1.0 && failed() >= 1.0);
     assert_eq!(counts(&edge, ["one", "two"], 6), [6, 0]);
     let two = greeting_at(place, "two");
     eventually("both are up", || up() == 2.0);

@@ -18,8 +18,11 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // OpenSSL takes a certificate of the name of its issuer for one that signed itself.
-        params.distinguished_name.push(DnType::CommonName, "An authority of the tests");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA"))
+        let key = KeyPair::generate().expect("a key");
+        // Each has a name of its own: of two with one name OpenSSL would try the wrong key.
+        let name: String = key.public_key_raw().iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect();
+        params.distinguished_name.push(DnType::CommonName, format!("Authority {name} of the tests"));
+        Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
     }
 
     /// Its root: PEM.

@@ -51,7 +51,8 @@ impl Postgres {
         let more = format!(
             "\ncluster_name = '{name}'\nport = {port}\nlisten_addresses = '127.0.0.1'\n\
              unix_socket_directories = '{folder}'\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\n\
-             wal_level = logical\njit = off\nlog_connections = on\n{tls}{settings}\n"
+             wal_level = logical\njit = off\nlog_connections = on\n\
+             client_connection_check_interval = 100\n{tls}{settings}\n"
         );
         append(&data.join("postgresql.conf"), &more);
         let host = if pair.is_some() { "hostssl" } else { "host" };

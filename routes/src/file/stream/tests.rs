@@ -478,98 +478,96 @@ fn no_warning_is_given_where_all_is_well() {
     );
 }
 
+/// What is written, where the fault is, whether it is an error, and what it says.
+const UDP_FAULTS: &[(&str, (usize, usize), bool, &str)] = &[
+    ("upstream = \"db:1\"\nlisten = \"127.0.0.1:1\"", (1, 1), true, "the key `name` is missing"),
+    ("name = \"x\"\nupstream = \"db:1\"", (1, 1), true, "the key `listen` is missing"),
+    ("name = \"x\"\nlisten = \"127.0.0.1:1\"", (1, 1), true, "the key `upstream` is missing"),
+    (
+        "name = \"\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"",
+        (2, 8),
+        true,
+        "a route's name has 1 to 100 letters, digits, `-`, `_` or `.`",
+    ),
+    ("name = \"x\"\nupstream = \"db:1\"\nlisten = []", (4, 10), true, "`listen` is an empty list"),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = \"localhost:1\"",
+        (4, 10),
+        true,
+        "`localhost:1` is not an address with a port",
+    ),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1\"",
+        (4, 10),
+        true,
+        "`127.0.0.1` is not an address with a port",
+    ),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+        (4, 26),
+        true,
+        "127.0.0.1:1 is named twice",
+    ),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = [\"0.0.0.0:1\", \"127.0.0.1:1\"]",
+        (4, 24),
+        true,
+        "0.0.0.0:1 takes 127.0.0.1:1 along",
+    ),
+    (
+        "name = \"x\"\nupstream = \"unix:/x\"\nlisten = \"127.0.0.1:1\"",
+        (3, 12),
+        true,
+        "`unix:/x`: datagrams are sent to a host and a port, not to a socket of this machine",
+    ),
+    (
+        "name = \"x\"\nupstream = \"tcp://db:1\"\nlisten = \"127.0.0.1:1\"",
+        (3, 12),
+        true,
+        "`tcp://db:1`: the scheme `tcp` is not known",
+    ),
+    (
+        "name = \"x\"\nupstream = { servers = \"db:1\", health = true }\nlisten = \"127.0.0.1:1\"",
+        (3, 32),
+        true,
+        "unknown key `health`",
+    ),
+    (
+        "name = \"x\"\nupstream = { servers = \"db:1\", balance = \"sticky:a\" }\nlisten = \"127.0.0.1:1\"",
+        (3, 42),
+        true,
+        "\"sticky:a\" is for requests: below HTTP there is no header and no cookie",
+    ),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nidle = \"0\"",
+        (5, 8),
+        true,
+        "`idle` of datagrams is at least 1s: nothing else tells that a session is over",
+    ),
+    (
+        "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nlimits = { connections = 1 }",
+        (5, 12),
+        true,
+        "unknown key `connections`",
+    ),
+    ("name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nhost = \"a\"", (5, 1), true, "unknown key `host`"),
+    (
+        "name = \"x\"\nupstream = \"127.0.0.1:1\"\nlisten = \"0.0.0.0:1\"",
+        (3, 12),
+        false,
+        "127.0.0.1:1 is the route itself, which listens on 0.0.0.0:1",
+    ),
+    (
+        "name = \"x\"\nupstream = \"[::1]:1\"\nlisten = [\"127.0.0.1:1\", \"[::1]:1\"]",
+        (3, 12),
+        false,
+        "[::1]:1 is the route itself, which listens on [::1]:1",
+    ),
+];
+
 #[test]
 fn each_fault_of_a_udp_route_is_told_at_its_place() {
-    for (rest, place, is_error, why) in [
-        ("upstream = \"db:1\"\nlisten = \"127.0.0.1:1\"", (1, 1), true, "the key `name` is missing"),
-        ("name = \"x\"\nupstream = \"db:1\"", (1, 1), true, "the key `listen` is missing"),
-        ("name = \"x\"\nlisten = \"127.0.0.1:1\"", (1, 1), true, "the key `upstream` is missing"),
-        (
-            "name = \"\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"",
-            (2, 8),
-            true,
-            "a route's name has 1 to 100 letters, digits, `-`, `_` or `.`",
-        ),
-        ("name = \"x\"\nupstream = \"db:1\"\nlisten = []", (4, 10), true, "`listen` is an empty list"),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = \"localhost:1\"",
-            (4, 10),
-            true,
-            "`localhost:1` is not an address with a port",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1\"",
-            (4, 10),
-            true,
-            "`127.0.0.1` is not an address with a port",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
-            (4, 26),
-            true,
-            "127.0.0.1:1 is named twice",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = [\"0.0.0.0:1\", \"127.0.0.1:1\"]",
-            (4, 24),
-            true,
-            "0.0.0.0:1 takes 127.0.0.1:1 along",
-        ),
-        (
-            "name = \"x\"\nupstream = \"unix:/x\"\nlisten = \"127.0.0.1:1\"",
-            (3, 12),
-            true,
-            "`unix:/x`: datagrams are sent to a host and a port, not to a socket of this machine",
-        ),
-        (
-            "name = \"x\"\nupstream = \"tcp://db:1\"\nlisten = \"127.0.0.1:1\"",
-            (3, 12),
-            true,
-            "`tcp://db:1`: the scheme `tcp` is not known",
-        ),
-        (
-            "name = \"x\"\nupstream = { servers = \"db:1\", health = true }\nlisten = \"127.0.0.1:1\"",
-            (3, 32),
-            true,
-            "unknown key `health`",
-        ),
-        (
-            "name = \"x\"\nupstream = { servers = \"db:1\", balance = \"sticky:a\" }\nlisten = \"127.0.0.1:1\"",
-            (3, 42),
-            true,
-            "\"sticky:a\" is for requests: below HTTP there is no header and no cookie",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nidle = \"0\"",
-            (5, 8),
-            true,
-            "`idle` of datagrams is at least 1s: nothing else tells that a session is over",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nlimits = { connections = 1 }",
-            (5, 12),
-            true,
-            "unknown key `connections`",
-        ),
-        (
-            "name = \"x\"\nupstream = \"db:1\"\nlisten = \"127.0.0.1:1\"\nhost = \"a\"",
-            (5, 1),
-            true,
-            "unknown key `host`",
-        ),
-        (
-            "name = \"x\"\nupstream = \"127.0.0.1:1\"\nlisten = \"0.0.0.0:1\"",
-            (3, 12),
-            false,
-            "127.0.0.1:1 is the route itself, which listens on 0.0.0.0:1",
-        ),
-        (
-            "name = \"x\"\nupstream = \"[::1]:1\"\nlisten = [\"127.0.0.1:1\", \"[::1]:1\"]",
-            (3, 12),
-            false,
-            "[::1]:1 is the route itself, which listens on [::1]:1",
-        ),
-    ] {
+    for &(rest, place, is_error, why) in UDP_FAULTS {
         let (line, column, found_error, found, _) = fault(&format!("[[udp]]\n{rest}\n"));
         assert_eq!(((line, column), found_error, found.as_str()), (place, is_error, why), "{rest}");
     }
