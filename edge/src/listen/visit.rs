@@ -23,7 +23,7 @@ use crate::l4::site::TcpSite;
 use crate::l4::tunnel::{self, Counts, End, Options, Tap};
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::SessionLine;
-use crate::telemetry::{StreamEnd, events};
+use crate::telemetry::{StreamEnd, StreamEnded, events};
 
 /// One connection and what it has said so far.
 pub(super) struct Visit<'a> {
@@ -205,6 +205,6 @@ impl Visit<'_> {
         };
         let none = self.shared.metrics.tcp("");
         let metrics = site.map_or(&none, |site| &site.metrics);
-        events::StreamEnded { end, line }.emit(metrics, &self.shared.streams.access_log);
+        StreamEnded { end, line }.emit(metrics, &self.shared.streams.access_log);
     }
 }

@@ -6,7 +6,6 @@
 mod connection;
 mod operation;
 mod request;
-mod stream;
 mod upstream;
 
 pub use connection::{
@@ -17,7 +16,6 @@ pub use operation::{
     ConfigReloaded, DrainCutShort, DrainDone, Draining,
 };
 pub use request::{RequestRefused, UpstreamConnectFailed, UpstreamResolved, UpstreamUnresolved};
-pub use stream::StreamEnded;
 pub use upstream::{UpstreamDown, UpstreamEjected, UpstreamUp};
 
 #[cfg(test)]

@@ -147,6 +147,11 @@ fn promtool_finds_nothing_to_complain_about() {
     }
     other.handshakes.with_label_values(&["x", "y", "z", "ok"]).inc();
     drop(route.begin());
+    let (tcp, udp) = (metrics.tcp("db"), metrics.udp("dns"));
+    tcp.received(1);
+    tcp.ended("client_closed");
+    udp.datagrams("received", "forwarded").inc();
+    drop((tcp.begin(), udp.begin()));
 
     let page = metrics.render();
     for family in FAMILIES {
