@@ -24,4 +24,4 @@ pub use metrics::{
 };
 pub use provider::Provider;
 pub use refusal::{Blame, Refusal};
-pub use stream_end::StreamEnd;
+pub use stream_end::{StreamEnd, StreamEnded};

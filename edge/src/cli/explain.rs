@@ -1,8 +1,9 @@
-//! `edge explain`: what would happen to a request and why, from the files alone. Nothing is dialled.
+//! `edge explain`: what would happen to a request or a connection and why, from the files alone. Nothing is dialled.
 
 mod certificate;
 mod door;
 mod steps;
+mod stream;
 mod target;
 mod url;
 
@@ -12,6 +13,7 @@ use routes::explain::{Candidate, Explanation, explain};
 use routes::path::Canonical;
 use routes::preset::Applied;
 use routes::rule::Request;
+use routes::stream::StreamTable;
 use routes::table::Table;
 use routes::target::is_token;
 use serde::Serialize;
@@ -19,6 +21,7 @@ use serde::Serialize;
 use self::certificate::Certificate;
 use self::door::{Door, NoDoor};
 use self::steps::{Middleware, middlewares, write_preset, write_steps};
+use self::stream::StreamAnswer;
 use self::target::{Fact, facts};
 use self::url::Url;
 use super::failure::{Exit, Failure};
@@ -26,10 +29,11 @@ use super::locate::ConfigFile;
 use super::out::{Out, Style, many};
 use crate::config::{Config, Loaded};
 
-/// Tell what would happen to a request, and why.
+/// Tell what would happen to a request or a connection, and why.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  edge explain https://harbor.example.com/v2/ --method POST --header 'X-Canary: 1'\n\n\
+    after_help = "Example:\n  edge explain https://harbor.example.com/v2/ --method POST --header 'X-Canary: 1'\n  \
+    edge explain postgres://ada@postgres.example.com/app\n\n\
     Reads the files, not the running edge. Exits with 1 if no route takes the request."
 )]
 pub(super) struct Args {
@@ -78,6 +82,9 @@ impl From<NoDoor> for Failure {
 pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let loaded = args.config.load();
     let config = loaded.config.as_ref().ok_or_else(|| unusable(args, &loaded))?;
+    if let Some(exit) = explain_stream(args, &loaded, config, out) {
+        return Ok(exit);
+    }
     let answer = Answer::new(args, &loaded, config)?;
     if args.json {
         out.json(&answer);
@@ -85,6 +92,18 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         answer.write(config, out);
     }
     Ok(if answer.is_served() { Exit::Done } else { Exit::Failed })
+}
+
+/// A connection that is no request, if the URL leads to one.
+fn explain_stream(args: &Args, loaded: &Loaded, config: &Config, out: &mut Out) -> Option<Exit> {
+    let checked = loaded.check_routes().unwrap_or_default();
+    let answer = StreamAnswer::of(&args.url, args.from, &StreamTable::build(&checked.streams), config)?;
+    if args.json {
+        out.json(&answer);
+    } else {
+        answer.write(out);
+    }
+    Some(if answer.is_served() { Exit::Done } else { Exit::Failed })
 }
 
 fn unusable(args: &Args, loaded: &Loaded) -> Failure {

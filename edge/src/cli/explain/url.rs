@@ -7,6 +7,12 @@ use routes::host::{Host, HostError};
 pub(super) struct Url {
     /// Whether it is `https`; so is a URL without a scheme.
     pub(super) tls: bool,
+    /// Whether it is a connection below HTTP: `postgres`, `postgresql`, `tcp`.
+    pub(super) is_stream: bool,
+    /// Whether it is one of PostgreSQL.
+    pub(super) is_postgres: bool,
+    /// The user, if one is written.
+    pub(super) user: Option<String>,
     /// The host in canonical form.
     pub(super) host: String,
     /// The port, if one is written.
@@ -20,7 +26,7 @@ pub(super) struct Url {
 /// Why a text is no URL that a client could ask for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UrlError {
-    #[error("the scheme `{0}` is not served here; write http:// or https://")]
+    #[error("the scheme `{0}` is not served here; write http://, https://, postgres:// or tcp://")]
     Scheme(String),
     #[error("`{host}`: {why}")]
     Host { host: String, why: HostError },
@@ -34,27 +40,32 @@ impl std::str::FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (tls, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (is_tls(scheme)?, rest),
-            None => (true, text),
-        };
+        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+        let scheme = scheme.to_ascii_lowercase();
+        let is_postgres = matches!(scheme.as_str(), "postgres" | "postgresql");
+        let is_stream = is_postgres || scheme == "tcp";
+        let tls = is_stream || is_tls(&scheme)?;
         // A client keeps the fragment to itself.
         let rest = rest.split_once('#').map_or(rest, |(sent, _)| sent);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, host)) => (user.split(':').next().filter(|user| !user.is_empty()), host),
+            None => (None, authority),
+        };
+        let user = user.map(str::to_owned);
         let (host, port) = split_port(authority)?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
         let path = if path.is_empty() { "/" } else { path }.to_owned();
-        Ok(Self { tls, host: canonical(host)?, port, path, query })
+        Ok(Self { tls, is_stream, is_postgres, user, host: canonical(host)?, port, path, query })
     }
 }
 
 fn is_tls(scheme: &str) -> Result<bool, UrlError> {
-    match scheme.to_ascii_lowercase().as_str() {
+    match scheme {
         "https" | "wss" => Ok(true),
         "http" | "ws" => Ok(false),
         _ => Err(UrlError::Scheme(scheme.to_owned())),
@@ -104,7 +115,7 @@ mod tests {
     #[test]
     fn what_no_client_could_ask_for_is_refused_in_words() {
         for (text, why) in [
-            ("ftp://a", "the scheme `ftp` is not served here; write http:// or https://"),
+            ("ftp://a", "the scheme `ftp` is not served here; write http://, https://, postgres:// or tcp://"),
             ("https://", "``: a host name is empty"),
             ("https://*.a.example", "`*.a.example` stands for many hosts; name one of them"),
             ("a:0", "`0` is not a port from 1 to 65535"),
