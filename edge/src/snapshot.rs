@@ -122,6 +122,11 @@ impl Snapshot {
         self.sites.get(name).cloned().map(Unit::Http).or_else(|| self.streams.named(name))
     }
 
+    /// Whether a route of requests has exactly this host. Looks at all of them: not for each connection.
+    pub fn has_route_of(&self, name: &str) -> bool {
+        self.table.hosts().any(|(host, _)| !host.is_wildcard() && host.matches(name))
+    }
+
     /// Whether the TLS of a name ends here, for requests or for streams.
     pub fn serves(&self, name: &str) -> bool {
         self.table.serves(name) || self.table.serves_any() || self.streams.table.serves(name)

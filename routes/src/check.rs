@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::route::{Route, RouteKind};
 use crate::rule::Rule;
 use crate::shape::walk;
-use crate::stream::Stream;
+use crate::stream::{SessionRule, Stream};
 use crate::world::World;
 
 mod middlewares;
@@ -65,6 +65,8 @@ pub struct Rejected {
     /// When it would answer, if that part of it is without fault: the edge then answers 503 there and nowhere else.
     /// Streams have none: their connections are refused.
     pub rule: Option<Rule>,
+    /// The sessions that a stream would be for: no wider stream gets them in its place.
+    pub sessions: SessionRule,
     /// The file it stands in.
     pub file: String,
     /// The line that it begins in, counted from 1.
@@ -136,10 +138,18 @@ impl Checked {
                 let mut faults = faults.into_sorted();
                 faults.sort_by_key(|fault| fault.severity);
                 let (file, line) = (place.file, place.line);
-                self.rejected.push(Rejected { name, kind, hosts, rule, file, line, name_taken, faults });
+                let sessions = SessionRule { databases: texts(&item, "database"), users: texts(&item, "user") };
+                let rejected = Rejected { name, kind, hosts, rule, sessions, file, line, name_taken, faults };
+                self.rejected.push(rejected);
             }
         }
     }
+}
+
+/// What could be read of a text or a list of texts.
+fn texts(item: &Item<'_>, key: &str) -> Vec<String> {
+    let list = item.get(key).map(|list| list.one_or_many()).unwrap_or_default();
+    list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 /// The tables of the routes of a file, in the order of its lines; everything else in it is judged at once.

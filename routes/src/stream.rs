@@ -274,6 +274,28 @@ impl Tcp {
     }
 }
 
+/// Which sessions of Postgres a stream is for, as far as it says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionRule {
+    /// The databases; none is all.
+    pub databases: Vec<String>,
+    /// The users; none is all.
+    pub users: Vec<String>,
+}
+
+impl SessionRule {
+    /// As [`Tcp::rank`].
+    pub(crate) fn rank(&self) -> u8 {
+        u8::from(!self.databases.is_empty()) * 2 + u8::from(!self.users.is_empty())
+    }
+
+    /// Whether it is for this database and user.
+    pub fn takes(&self, database: &str, user: &str) -> bool {
+        let fits = |wanted: &[String], given: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == given);
+        fits(&self.databases, database) && fits(&self.users, user)
+    }
+}
+
 impl Udp {
     /// Whether the other does the same under the same name, wherever it stands.
     pub fn same_as(&self, other: &Self) -> bool {

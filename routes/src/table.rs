@@ -121,7 +121,7 @@ impl Table {
     }
 
     fn add_rejected(&mut self, rejected: &Rejected) {
-        let Rejected { name, kind, hosts, rule, file, line, name_taken: _, faults: _ } = rejected;
+        let Rejected { name, kind, hosts, rule, sessions: _, file, line, name_taken: _, faults: _ } = rejected;
         if *kind != RouteKind::Http {
             return;
         }

@@ -9,7 +9,7 @@ use routes::check::Rejected;
 use routes::fault::{Fault, Place};
 use routes::route::{Route, RouteKind};
 use routes::step::Step;
-use routes::stream::Stream;
+use routes::stream::{SessionRule, Stream};
 use routes::target::Target;
 use routes::world::resolve;
 
@@ -135,6 +135,7 @@ fn rejected(route: &Route, error: &Unbuilt) -> Rejected {
         kind: RouteKind::Http,
         hosts: route.rule.hosts.clone(),
         rule: Some(route.rule.clone()),
+        sessions: SessionRule::default(),
         file: route.file.clone(),
         line: route.line,
         name_taken: false,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use routes::check::Rejected;
 use routes::fault::{Fault, Place};
 use routes::route::RouteKind;
-use routes::stream::{Stream, Tcp, Udp};
+use routes::stream::{SessionRule, Stream, Tcp, Udp};
 
 use super::files;
 use super::sites::Builder;
@@ -80,13 +80,16 @@ impl Builder {
 }
 
 fn rejected(stream: &Stream, error: &Unbuilt) -> Rejected {
-    let (kind, header, hosts) = match stream {
-        Stream::Tcp(tcp) => (RouteKind::Tcp, "[[tcp]]", tcp.hosts.clone()),
-        Stream::Udp(_) => (RouteKind::Udp, "[[udp]]", Vec::new()),
+    let (kind, header, hosts, sessions) = match stream {
+        Stream::Tcp(tcp) => {
+            let sessions = SessionRule { databases: tcp.databases.clone(), users: tcp.users.clone() };
+            (RouteKind::Tcp, "[[tcp]]", tcp.hosts.clone(), sessions)
+        }
+        Stream::Udp(_) => (RouteKind::Udp, "[[udp]]", Vec::new(), SessionRule::default()),
     };
     let (name, file, line) = (stream.name().to_owned(), stream.file().to_owned(), stream.line());
     let place = Place { file: file.clone(), line, column: 1, source_line: header.to_owned() };
     let mut fault = Fault::error(place, error.key(), error.to_string());
     fault.route = Some(name.clone());
-    Rejected { name, kind, hosts, rule: None, file, line, name_taken: false, faults: vec![fault] }
+    Rejected { name, kind, hosts, rule: None, sessions, file, line, name_taken: false, faults: vec![fault] }
 }

@@ -25,8 +25,9 @@ impl StreamSites {
     pub(super) fn of(units: &[Unit], closed: &[Rejected]) -> Self {
         let streams: Vec<Arc<Stream>> = units.iter().filter_map(Unit::stream).collect();
         let mut sites = Self { table: StreamTable::build(&streams), ..Self::default() };
-        let streams = closed.iter().filter(|rejected| rejected.kind == RouteKind::Tcp);
-        sites.table.close(streams.flat_map(|rejected| &rejected.hosts));
+        for rejected in closed.iter().filter(|rejected| rejected.kind == RouteKind::Tcp) {
+            sites.table.close(&rejected.hosts, &rejected.sessions);
+        }
         for unit in units {
             match unit {
                 Unit::Http(_) => {}

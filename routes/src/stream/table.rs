@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Mode, Stream, Tcp};
+use super::{Mode, SessionRule, Stream, Tcp};
 use crate::host::{Host, Names, parent};
 use crate::route::Issuer;
 
@@ -19,6 +19,8 @@ pub struct StreamTable {
     /// Hosts whose TLS ends at the edge, and whether a stream chose the issuer.
     certificates: BTreeMap<Host, (Issuer, bool)>,
     names: Names,
+    /// Hosts of rejected streams that nothing serves, on whatever entrypoint they would have been.
+    closed: HashSet<Host>,
 }
 
 /// The streams of one entrypoint.
@@ -33,6 +35,8 @@ pub struct Streams {
     alike: Vec<Arc<Tcp>>,
     /// Whose certificate a client gets that names none, where the streams that it may be for have no host.
     certificate_host: Option<Host>,
+    /// Sessions of rejected streams, by host, none for those without.
+    closed: HashMap<Option<Host>, Vec<SessionRule>>,
 }
 
 type Places = HashMap<Box<str>, Vec<Arc<Tcp>>>;
@@ -43,6 +47,8 @@ pub struct Candidates<'t> {
     /// Those that ask for more first.
     streams: &'t [Arc<Tcp>],
     certificate_host: Option<&'t Host>,
+    /// Sessions that none of them gets.
+    closed: &'t [SessionRule],
 }
 
 impl StreamTable {
@@ -77,17 +83,34 @@ impl StreamTable {
         }
     }
 
-    /// Closes the hosts of rejected streams of which no earlier version serves: their clients are for nobody, not for a wider
-    /// stream, whose server would be shown passwords that are not for it. Streams that serve keep their hosts.
-    pub fn close<'h>(&mut self, hosts: impl IntoIterator<Item = &'h Host>) {
-        for host in hosts {
-            for streams in self.entrypoints.values_mut() {
+    /// Closes what a rejected stream would serve, if no earlier version of it serves: its clients are for nobody, not for a
+    /// wider stream, whose server would be shown passwords that are not for it. Streams that serve keep their hosts, without the
+    /// sessions that the rejected one asks for more closely than they do.
+    pub fn close(&mut self, hosts: &[Host], sessions: &SessionRule) {
+        self.closed.extend(hosts.iter().cloned());
+        for streams in self.entrypoints.values_mut() {
+            for host in hosts {
                 match host {
                     Host::Exact(name) => streams.exact.entry(name.clone()).or_default(),
                     Host::Wildcard(suffix) => streams.wildcard.entry(suffix.clone()).or_default(),
                 };
             }
+            if sessions.rank() > 0 {
+                let places = hosts.iter().cloned().map(Some).chain(hosts.is_empty().then_some(None));
+                places.for_each(|place| streams.closed.entry(place).or_default().push(sessions.clone()));
+            }
         }
+    }
+
+    /// Whether any stream is closed.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Whether this name, in canonical form, is that of a rejected stream: a wider route of requests must not have its clients.
+    pub fn is_closed(&self, name: &str) -> bool {
+        let has = |host: Host| self.closed.contains(&host);
+        has(Host::Exact(name.into())) || parent(name).is_some_and(|suffix| has(Host::Wildcard(suffix.into())))
     }
 
     /// The streams of an entrypoint, if it has any.
@@ -134,20 +157,39 @@ impl Streams {
         let certificate_host = certificate_host(&sorted).cloned();
         let (bare, named): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|tcp| tcp.hosts.is_empty());
         let is_alike = named.windows(2).all(|pair| same_hosts(&pair[0], &pair[1]));
-        Self { exact, wildcard, bare, alike: if is_alike { named } else { Vec::new() }, certificate_host }
+        let alike = if is_alike { named } else { Vec::new() };
+        Self { exact, wildcard, bare, alike, certificate_host, closed: HashMap::new() }
     }
 
     /// Those that a client may be for which asks for this name, or for none. A client without SNI is for the streams
     /// without hosts, and where there are none, for those that all have the same hosts: then nothing else can be meant.
     pub fn by_sni(&self, sni: Option<&str>) -> Candidates<'_> {
-        let named = sni.and_then(|name| self.named(&canonical(name)));
+        let name = sni.map(canonical);
+        let named = name.as_deref().and_then(|name| self.named(name));
         let streams = match (named, sni) {
             (Some(named), _) => named,
             (None, None) if self.bare.is_empty() => &self.alike,
             (None, _) => &self.bare,
         };
         let host = certificate_host(streams).or(self.certificate_host.as_ref());
-        Candidates { streams, certificate_host: host }
+        let closed = self.closed_for(streams, name.as_deref().filter(|_| named.is_some()));
+        Candidates { streams, certificate_host: host, closed }
+    }
+
+    /// Of the host by which these streams were found, or of their own where no name was given.
+    fn closed_for(&self, streams: &[Arc<Tcp>], name: Option<&str>) -> &[SessionRule] {
+        let of = |host: Option<Host>| self.closed.get(&host).map(Vec::as_slice);
+        let by_name = |name: &str| {
+            let wildcard = || of(Some(Host::Wildcard(parent(name)?.into())));
+            of(Some(Host::Exact(name.into()))).or_else(wildcard)
+        };
+        if self.closed.is_empty() {
+            return &[];
+        }
+        match name {
+            Some(name) => by_name(name).unwrap_or_default(),
+            None => of(streams.first().and_then(|tcp| tcp.hosts.first().cloned())).unwrap_or_default(),
+        }
     }
 
     fn named(&self, name: &str) -> Option<&[Arc<Tcp>]> {
@@ -190,7 +232,9 @@ impl<'t> Candidates<'t> {
     /// The one for this database and user: one that asks for both comes before one that asks for the database, the user,
     /// or neither.
     pub fn choose(&self, database: &str, user: &str) -> Option<&'t Arc<Tcp>> {
-        self.streams.iter().find(|tcp| tcp.takes(database, user))
+        let found = self.streams.iter().find(|tcp| tcp.takes(database, user))?;
+        let is_closed = |rule: &SessionRule| rule.takes(database, user) && rule.rank() > found.rank();
+        (!self.closed.iter().any(is_closed)).then_some(found)
     }
 
     /// Whether there is none.

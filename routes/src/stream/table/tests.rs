@@ -78,7 +78,8 @@ fn the_host_of_a_rejected_stream_is_for_nobody() {
         ("kept", &format!("{PG}\nhost = \"kept.example\"")),
     ]);
     let closed = ["x.a.example", "b.example", "*.c.example", "kept.example"];
-    table.close(&closed.map(|name| Host::parse(name).expect("a host")));
+    table.close(&closed.map(|name| Host::parse(name).expect("a host")), &SessionRule::default());
+    assert!(table.is_closed("x.a.example") && table.is_closed("y.c.example") && !table.is_closed("y.a.example"));
     let streams = table.entrypoint("postgres").expect("it has some");
     for (sni, name) in [
         (Some("x.a.example"), None),
@@ -198,4 +199,22 @@ fn a_stream_is_found_on_each_of_its_entrypoints_once() {
     };
     assert_eq!((all("tcp"), all("https"), all("postgres")), (vec!["one", "two"], vec!["three"], vec![]));
     assert!(StreamTable::build(&[]).entrypoint("tcp").is_none());
+}
+
+#[test]
+fn sessions_of_a_rejected_stream_go_to_no_wider_one_and_others_are_not_touched() {
+    let host = format!("{PG}\nhost = \"db.example\"");
+    let mut table = table(&[
+        ("all", &host),
+        ("ada", &format!("{host}\ndatabase = \"app\"\nuser = \"ada\"")),
+        ("other", &format!("{PG}\nhost = \"other.example\"")),
+    ]);
+    let app = SessionRule { databases: vec!["app".to_owned()], users: Vec::new() };
+    table.close(&[Host::parse("db.example").expect("a host")], &app);
+    let streams = table.entrypoint("postgres").expect("it has some");
+    let chosen = |sni, database, user| streams.by_sni(Some(sni)).choose(database, user).map(|tcp| tcp.name.as_str());
+    assert_eq!(chosen("db.example", "app", "bob"), None, "it was for the rejected one");
+    assert_eq!(chosen("db.example", "app", "ada"), Some("ada"), "this one asks for more");
+    assert_eq!(chosen("db.example", "shop", "bob"), Some("all"));
+    assert_eq!(chosen("other.example", "app", "bob"), Some("other"));
 }
