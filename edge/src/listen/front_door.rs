@@ -198,31 +198,41 @@ impl FrontDoor {
             Ok(0) | Err(_) => return Err(TlsEnd::Fault(TlsFault::Closed)),
         }
         let mut bytes = Vec::new();
-        if let Some(site) = self.stream_site(&mut socket, &mut bytes, visit).await {
-            return Ok(Shaken::Stream { site, socket, bytes });
+        match self.beside(&mut socket, &mut bytes, visit).await {
+            Beside::Http => {}
+            Beside::Stream(site) => return Ok(Shaken::Stream { site, socket, bytes }),
+            Beside::Closed(sni) => {
+                tls::refuse_name(&mut socket).await;
+                return Err(TlsEnd::Fault(TlsFault::UnknownName { sni, nearest: None }));
+            }
         }
         let socket = Prefixed::new(bytes, socket);
         let (stream, tls, protocol) = tls::handshake(socket, config, &*self.shared.certificates, None).await?;
         Ok(Shaken::Http(Box::new(stream), tls, protocol))
     }
 
-    /// The `[[tcp]]` route whose name the ClientHello has, where the entrypoint has such routes besides those of HTTP.
-    async fn stream_site(
-        &self,
-        socket: &mut TcpStream,
-        bytes: &mut Vec<u8>,
-        visit: &mut Visit<'_>,
-    ) -> Option<Arc<TcpSite>> {
+    /// Whether the name in the ClientHello is that of a `[[tcp]]` route, where there are such routes besides those of HTTP.
+    async fn beside(&self, socket: &mut TcpStream, bytes: &mut Vec<u8>, visit: &mut Visit<'_>) -> Beside {
         let snapshot = visit.snapshot();
-        let streams = snapshot.streams.table.entrypoint(&self.entrypoint.name)?;
+        let table = &snapshot.streams.table;
+        let streams = table.entrypoint(&self.entrypoint.name);
+        if streams.is_none() && !table.has_closed() {
+            return Beside::Http;
+        }
         // What is no good hello is for the handshake to refuse.
         let Ok(First::Hello(client_hello::ClientHello { sni: Some(sni), .. })) = first_bytes::read(socket, bytes).await
         else {
-            return None;
+            return Beside::Http;
         };
-        let route = streams.by_sni(Some(&sni)).iter().next()?;
-        visit.said.sni = Some(sni.into());
-        visit.site(&snapshot, route)
+        let route = streams.and_then(|streams| streams.by_sni(Some(&sni)).iter().next());
+        let site = route.and_then(|route| visit.site(&snapshot, route));
+        visit.said.sni = Some(sni.as_str().into());
+        match site {
+            Some(site) => Beside::Stream(site),
+            // A wider route of requests would end TLS that was meant to pass.
+            None if table.is_closed(&sni) && !snapshot.has_route_of(&sni) => Beside::Closed(sni),
+            None => Beside::Http,
+        }
     }
 
     async fn serve<S>(&self, io: S, conn: Conn, protocol: Protocol)
@@ -263,6 +273,16 @@ impl FrontDoor {
             Protocol::H2 => Box::pin(serving.h2(stream)).await,
         }
     }
+}
+
+/// Where a ClientHello on an entrypoint of HTTPS leads.
+enum Beside {
+    /// To requests.
+    Http,
+    /// To a `[[tcp]]` route.
+    Stream(Arc<TcpSite>),
+    /// To one that is rejected, under this name.
+    Closed(String),
 }
 
 /// What a TLS connection turned out to be.

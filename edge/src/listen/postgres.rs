@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::shared::CancelTarget;
+use super::streams::no_route;
 use super::visit::{ClientTls, Closed, Visit};
 use crate::conn::prefixed::Prefixed;
 use crate::l4::client_hello::ClientHello;
@@ -151,7 +152,10 @@ impl Visit<'_> {
             }
             None if may => self.unknown_database(socket, startup).await,
             // Whoever comes without TLS learns nothing of what there is.
-            None => self.reject(None, socket, StreamEnd::TlsRequired, &Refusal::Plaintext.response(), "").await,
+            None => {
+                let why = if candidates.is_empty() { no_route(None) } else { "" };
+                self.reject(None, socket, StreamEnd::TlsRequired, &Refusal::Plaintext.response(), why).await;
+            }
         }
         None
     }
@@ -176,7 +180,8 @@ impl Visit<'_> {
         let candidates = streams.by_sni(hello.sni.as_deref());
         self.said.sni = hello.sni.map(Into::into);
         if candidates.is_empty() {
-            self.alert(None, socket, UNRECOGNIZED_NAME, StreamEnd::NoRoute, "no route has the name").await;
+            let why = no_route(self.said.sni.as_deref());
+            self.alert(None, socket, UNRECOGNIZED_NAME, StreamEnd::NoRoute, why).await;
             return Next::Ended;
         }
         if let Some(route) = candidates.passthrough() {
@@ -371,7 +376,9 @@ fn refusal(closed: &Closed) -> Refusal {
         Closed::NotAdmitted(StreamEnd::ClientConnections) => Refusal::ClientConnections,
         Closed::NotAdmitted(StreamEnd::ClientRate) => Refusal::ClientRate,
         Closed::NotAdmitted(_) => Refusal::Address,
-        Closed::NoServer(DialError::NoServer | DialError::Connect { .. }) => Refusal::Unreachable,
+        Closed::NoServer(DialError::NoServer | DialError::Connect { .. } | DialError::Administrator { .. }) => {
+            Refusal::Unreachable
+        }
         Closed::NoServer(DialError::Late { .. }) => Refusal::UpstreamTimeout,
         Closed::NoServer(DialError::NoTls { .. }) => Refusal::UpstreamNoTls,
         Closed::NoServer(DialError::Tls { .. }) => Refusal::UpstreamCertificate,

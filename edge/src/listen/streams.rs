@@ -8,6 +8,7 @@ use routes::stream::{Mode, Streams, Tcp};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::tls;
 use super::visit::Visit;
 use crate::conn::prefixed::Prefixed;
 use crate::l4::dial::{Greeting, keep_alive};
@@ -16,6 +17,8 @@ use crate::l4::site::TcpSite;
 use crate::snapshot::Snapshot;
 use crate::telemetry::StreamEnd;
 
+/// How long the last words to a client may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a client may be silent where a route without TLS may be meant, whose server speaks first.
 const SERVER_SPEAKS: Duration = Duration::from_secs(3);
 
@@ -75,6 +78,9 @@ impl Visit<'_> {
             Ok(route) => self.site(&snapshot, route),
             Err((end, detail)) => {
                 self.finish(None, end, &detail);
+                if end == StreamEnd::NoRoute && self.said.sni.is_some() {
+                    let _ = tokio::time::timeout(LAST_WORDS, tls::refuse_name(socket)).await;
+                }
                 None
             }
         }
@@ -106,7 +112,7 @@ impl Visit<'_> {
                 let candidates = streams.by_sni(hello.sni.as_deref());
                 self.said.sni = hello.sni.map(Into::into);
                 let found = candidates.iter().next();
-                found.ok_or_else(|| (StreamEnd::NoRoute, "no [[tcp]] route has the name".to_owned()))
+                found.ok_or_else(|| (StreamEnd::NoRoute, no_route(self.said.sni.as_deref()).to_owned()))
             }
             Ok(Ok(First::Left)) => Err((StreamEnd::Left, String::new())),
             Ok(Err(error)) => Err((StreamEnd::ClientBroken, error.to_string())),
@@ -114,5 +120,13 @@ impl Visit<'_> {
             Ok(Ok(First::Malformed(why))) => raw.ok_or((StreamEnd::Protocol, why.to_string())),
             Err(_) => raw.ok_or((StreamEnd::Timeout, "no ClientHello came".to_owned())),
         }
+    }
+}
+
+/// Why no route takes a client that asked for this name, or for none.
+pub(super) fn no_route(sni: Option<&str>) -> &'static str {
+    match sni {
+        Some(_) => "no [[tcp]] route that serves has the name; see edge routes",
+        None => "the client sent no name (SNI), and the routes of the entrypoint have different hosts",
     }
 }

@@ -97,10 +97,19 @@ where
         (Choice::NoName, _) => (TlsFault::NoName, UNRECOGNIZED_NAME),
         (Choice::Unavailable, sni) => (TlsFault::Unavailable { sni: sni.unwrap_or_default() }, INTERNAL_ERROR),
     };
-    // A client that is gone already needs no alert.
-    let _ = start.io.write_all(&[21, 3, 3, 0, 2, 2, alert]).await;
-    let _ = start.io.shutdown().await;
+    tell(&mut start.io, alert).await;
     Err(fault)
+}
+
+/// Tells a client that nobody has the name which it asked for.
+pub(super) async fn refuse_name(io: &mut (impl AsyncWrite + Unpin)) {
+    tell(io, UNRECOGNIZED_NAME).await;
+}
+
+/// A fatal alert before any encryption, and the end. A client that is gone already needs none.
+async fn tell(io: &mut (impl AsyncWrite + Unpin), alert: u8) {
+    let _ = io.write_all(&[21, 3, 3, 0, 2, 2, alert]).await;
+    let _ = io.shutdown().await;
 }
 
 impl TlsFault {

@@ -72,9 +72,12 @@ impl Closed {
             Self::NoServer(DialError::NoTls { .. } | DialError::Tls { .. } | DialError::NotPostgres { .. }) => {
                 StreamEnd::ServerTls
             }
-            Self::NoServer(DialError::NoServer | DialError::Connect { .. } | DialError::Late { .. }) => {
-                StreamEnd::NoServer
-            }
+            Self::NoServer(
+                DialError::NoServer
+                | DialError::Connect { .. }
+                | DialError::Administrator { .. }
+                | DialError::Late { .. },
+            ) => StreamEnd::NoServer,
         }
     }
 
