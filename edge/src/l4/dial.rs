@@ -46,6 +46,14 @@ pub enum DialError {
         /// What the system said.
         source: io::Error,
     },
+    /// A name that led to a port of RustDesk on this machine, which takes whoever comes from there for its administrator.
+    #[error(
+        "{server} is a port of RustDesk on this machine, where it takes every client for its administrator; run edge elsewhere"
+    )]
+    Administrator {
+        /// As configured.
+        server: String,
+    },
     /// It was not ready in time.
     #[error("{server} was not ready within {within:?}")]
     Late {
@@ -79,7 +87,9 @@ pub enum DialError {
 impl DialError {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::NoServer | Self::Connect { .. } | Self::Late { .. } => Outcome::ConnectFailed,
+            Self::NoServer | Self::Connect { .. } | Self::Administrator { .. } | Self::Late { .. } => {
+                Outcome::ConnectFailed
+            }
             Self::NoTls { .. } | Self::Tls { .. } | Self::NotPostgres { .. } => Outcome::TlsFailed,
         }
     }
@@ -184,6 +194,9 @@ async fn make(
     greeting: Greeting,
 ) -> Result<Wire, DialError> {
     let name = || server.name.to_owned();
+    if is_administrator(address) {
+        return Err(DialError::Administrator { server: name() });
+    }
     let refused = |source| DialError::Connect { server: name(), source };
     let mut plain = connect(address).await.map_err(refused)?;
     if let Some(version) = site.route.send_proxy {
@@ -203,6 +216,12 @@ async fn make(
         (Greeting::Tls | Greeting::PostgresTls, None) => Err(DialError::NoTls { server: name() }),
         (Greeting::None | Greeting::PostgresWish, _) => Ok(Wire::Plain(plain)),
     }
+}
+
+/// What the check of routes refuses where the address is written; here it came from a name.
+fn is_administrator(address: &Address) -> bool {
+    let inet = address.inet();
+    inet.is_some_and(|address| address.ip().to_canonical().is_loopback() && matches!(address.port(), 21115 | 21117))
 }
 
 async fn connect(address: &Address) -> io::Result<Plain> {

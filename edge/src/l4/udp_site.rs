@@ -165,6 +165,7 @@ fn start(address: SocketAddr, settings: Settings, current: &Arc<Current>, around
     let admits = move |client: IpAddr| rule.load().route.ip.admits(client);
     let _inside = around.tasks.enter();
     let relay = Relay::new(listener, settings, of_route(), of_route(), admits)?;
+    tracing::info!(route = current.route.name, address = %bound, "listening for datagrams");
     let (handle, grace) = (relay.handle(), around.grace);
     let removed = CancellationToken::new();
     let watch = removed.clone();
