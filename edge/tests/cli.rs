@@ -261,7 +261,10 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["chekc"][..], "unrecognized subcommand 'chekc'"),
         (&["check", "--jsn"], "unexpected argument '--jsn'"),
         (&["explain"], "<URL>"),
-        (&["explain", "ftp://a"], "the scheme `ftp` is not served here; write http://, https://, postgres:// or tcp://"),
+        (
+            &["explain", "ftp://a"],
+            "the scheme `ftp` is not served here; write http://, https://, postgres:// or tcp://",
+        ),
         (&["explain", "a", "--header", "x"], "write it as 'Name: value'"),
         (&["schema", "nothing"], "edge, routes"),
         (&[], "Usage: edge <COMMAND>"),

@@ -8,6 +8,7 @@ use pingora::apps::HttpServerApp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::l4::sessions::Sessions;
 use crate::listen::open::OpenConns;
 use crate::proxy::Edge;
 use crate::tasks::Tasks;
@@ -23,6 +24,8 @@ pub(super) struct Drain {
     pub(super) engine: Arc<pingora::proxy::HttpProxy<Edge>>,
     /// What is open.
     pub(super) open: Arc<OpenConns>,
+    /// What is open below HTTP.
+    pub(super) sessions: Arc<Sessions>,
     /// Accept loops.
     pub(super) doors: Tasks,
     /// Connections.
@@ -36,7 +39,7 @@ impl Drain {
     pub(super) async fn run(self, now: &CancellationToken) {
         let began = Instant::now();
         self.draining.store(true, Relaxed);
-        events::Draining { open: self.open.count(), grace: self.grace }.emit();
+        events::Draining { open: self.open.count() + self.sessions.count(), grace: self.grace }.emit();
         self.doors.stop();
         // Receivers may all be gone; then there is nobody to tell.
         let _ = self.stop.send(true);
@@ -50,7 +53,8 @@ impl Drain {
                 Err(left) => events::DrainCutShort { left: &left.names }.emit(),
             },
             () = now.cancelled() => {
-                let left = [format!("{} connections (a second signal came)", self.open.count())];
+                let open = self.open.count() + self.sessions.count();
+                let left = [format!("{open} connections (a second signal came)")];
                 events::DrainCutShort { left: &left }.emit();
             }
         }

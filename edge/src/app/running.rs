@@ -260,7 +260,7 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
         next_id: AtomicU64::new(1),
     });
     let (draining, addresses) = (Arc::clone(&core.draining), addresses(&bound));
-    let view = View { sessions, ..view(&config, &core, &open, &draining, &addresses) };
+    let view = View { sessions: Arc::clone(&sessions), ..view(&config, &core, &open, &draining, &addresses) };
     let socket = state.path("edge.sock");
     let settings =
         admin::Settings { listen: Some(config.admin), hosts: config.admin_hosts.clone(), socket: socket.clone() };
@@ -281,7 +281,7 @@ async fn serve(parts: Parts, mut signals: Signals, ready: impl FnOnce(&Ready) + 
     let _run_file = announce(&announced, &state);
     ready(&announced);
     until_stop(&mut signals, &core.reloader, &access_log).await;
-    let drain = Drain { draining, stop, engine, open, doors, connections: data, grace: config.stop_grace };
+    let drain = Drain { draining, stop, engine, open, sessions, doors, connections: data, grace: config.stop_grace };
     drain.run(&signals.now).await;
     if let Some(Err(left)) = signals.now.run_until_cancelled(control.drain(LAST_SAVES)).await {
         tracing::warn!(?left, "ended without waiting for");

@@ -12,6 +12,7 @@ use certs::{Entry, Store};
 use routes::check::Rejected;
 use routes::fault::Fault;
 use routes::route::{Issuer, Route};
+use routes::stream::Tcp;
 use routes::target::Target;
 
 use crate::admin::api;
@@ -184,6 +185,17 @@ fn datagrams_row(route: &str, session: &RelayStatus) -> api::Session {
     }
 }
 
+/// What a `[[tcp]]` does and for which sessions.
+fn tcp_words(route: &Tcp) -> String {
+    let mut words = format!("tcp {}", route.mode.as_str());
+    for (name, values) in [("database", &route.databases), ("user", &route.users)] {
+        if !values.is_empty() {
+            words.push_str(&format!(" {name}={}", values.join(",")));
+        }
+    }
+    words
+}
+
 /// The row of a stream; none for a route of requests.
 fn stream_row(unit: &Unit, last: &LastLoad) -> Option<api::Route> {
     let kept = last.outcome.kept.iter().any(|name| name == unit.name());
@@ -191,7 +203,7 @@ fn stream_row(unit: &Unit, last: &LastLoad) -> Option<api::Route> {
         Unit::Http(_) => return None,
         Unit::Tcp(site) => {
             let hosts = site.route.hosts.iter().map(ToString::to_string).collect();
-            (format!("tcp {}", site.route.mode.as_str()), hosts, site.route.entrypoints.clone())
+            (tcp_words(&site.route), hosts, site.route.entrypoints.clone())
         }
         Unit::Udp(site) => {
             ("udp".to_owned(), Vec::new(), site.addresses().map(|address| format!("udp {address}")).collect())
