@@ -73,6 +73,16 @@ fn a_database_of_no_route_is_told() {
     assert_eq!(dsn(&edge).server(), "one");
 }
 
+/// The route that has a rule for the database is misspelt: the one without must not take its place.
+#[test]
+fn a_database_whose_route_is_rejected_is_for_nobody() {
+    let [safe, all] = ["safe", "all"].map(Postgres::start);
+    let rule = format!("{HOST}\ndatabase = \"app\"\nip = {{ allow = [\"10.0.0.0/8\"], alow = [] }}");
+    let edge = postgres_edge(&[], &(tcp("safe", safe.address(), &rule) + &tcp("all", all.address(), HOST)));
+    assert_eq!(refused(&edge, "app"), "3D000");
+    assert_eq!(dsn(&edge).with("dbname", "shop").server(), "all");
+}
+
 /// The server says it, and the edge passes it on.
 #[test]
 fn a_database_that_the_server_does_not_have_is_told_by_the_server() {

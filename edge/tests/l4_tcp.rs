@@ -114,6 +114,20 @@ fn one_port_serves_https_routes_and_names_of_other_protocols() {
     assert!([404, 421].contains(&status), "{status}");
 }
 
+/// Its TLS was meant to pass untouched: no wildcard of requests may end it in its place.
+#[test]
+fn a_name_whose_route_is_rejected_is_for_nobody_beside_https() {
+    let app = Backend::hello("app");
+    let routes = [
+        format!("[[route]]\nname = \"wild\"\nhost = \"*.x.test\"\nupstream = \"{}\"\n", app.url()),
+        tcp("own", "127.0.0.1:1", "entrypoint = \"https\"\nhost = \"own.x.test\"\ntls = \"passthru\""),
+    ];
+    let edge = TestEdge::with_config(PLAIN, &[("all.toml", &routes.concat())]);
+    assert_eq!(edge.https("https://other.x.test/", &[]).text(), "app");
+    let refused = edge.https("https://own.x.test/", &[]);
+    assert!(refused.status == 0 && refused.said.contains("unrecognized name"), "{}", refused.said);
+}
+
 #[test]
 fn git_clones_over_ssh_through_the_edge() {
     let server = GitServer::start(3_000_000);
