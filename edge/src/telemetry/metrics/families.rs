@@ -97,7 +97,7 @@ families! {
     TCP_OPEN = Kind::Gauge, "edge_tcp_connections_open" ["route"]
         "Connections of a [[tcp]] route open now.";
     TCP_CONNECTIONS = Kind::Counter, "edge_tcp_connections_total" ["route" "result"]
-        "Connections of a [[tcp]] route, by how they ended or why they were refused. The route is empty if none was chosen.";
+        "Connections of a [[tcp]] route, by how they ended (client_closed, server_closed, client_broken, server_broken, idle, cancelled, left) or why they were refused (denied, connections, client_connections, client_rate, no_route, no_server, server_tls, tls_required, tls_failed, protocol, timeout). The route is empty if none was chosen.";
     TCP_BYTES = Kind::Counter, "edge_tcp_bytes_total" ["route" "direction"]
         "Bytes of the tunnels of a [[tcp]] route: received from clients or sent to them, without TLS of the edge's own.";
     UDP_SESSIONS = Kind::Gauge, "edge_udp_sessions_open" ["route"]
