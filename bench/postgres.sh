@@ -53,7 +53,7 @@ start_haproxy() {
   haproxy_port=$(free_port)
   cat >"$work/haproxy.cfg" <<CFG
 global
-  maxconn 20000
+  maxconn 2000
   nbthread 2
 defaults
   mode tcp
@@ -66,6 +66,10 @@ listen pg
 CFG
   "$haproxy" -f "$work/haproxy.cfg" -db >"$work/haproxy.log" 2>&1 &
   haproxy_pid=$!
+  until (exec 3<>"/dev/tcp/127.0.0.1/$haproxy_port") 2>/dev/null; do
+    kill -0 "$haproxy_pid" || { cat "$work/haproxy.log" >&2; exit 1; }
+    sleep 0.01
+  done
 }
 
 configure() {

@@ -23,7 +23,7 @@ backend_port=$(<"$work/backend.port")
 haproxy_port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cat >"$work/haproxy.cfg" <<CFG
 global
-  maxconn 20000
+  maxconn 2000
   nbthread 2
 defaults
   mode tcp
@@ -36,6 +36,10 @@ listen raw
 CFG
 "$haproxy" -f "$work/haproxy.cfg" -db >"$work/haproxy.log" 2>&1 &
 haproxy_pid=$!
+until (exec 3<>"/dev/tcp/127.0.0.1/$haproxy_port") 2>/dev/null; do
+  kill -0 "$haproxy_pid" || { cat "$work/haproxy.log" >&2; exit 1; }
+  sleep 0.01
+done
 
 write_config
 cat >>"$work/edge.toml" <<'TOML'
