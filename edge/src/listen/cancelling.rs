@@ -27,6 +27,8 @@ impl Visit<'_> {
         if targets.is_empty() {
             targets = unknown.map(|streams| opaque(snapshot, streams)).unwrap_or_default();
         }
+        // Whoever may not come in has no session to cancel, and no word with the servers.
+        targets.retain(|target| target.site.route.ip.admits(self.ends.client.ip()));
         let packet = cancel.packet();
         let sent = join_all(targets.iter().take(MOST).map(|target| self.send(target, &packet))).await;
         let Some(target) = targets.first() else {
