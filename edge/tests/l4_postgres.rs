@@ -55,6 +55,7 @@ fn directly(dsn: &Dsn) -> Result<String, String> {
     newest_value(&dsn.clone().with("sslnegotiation", "direct"), "select 'ok'")
 }
 
+/// Requirement: Postgres STARTTLS.
 #[test]
 fn terminating_with_a_server_in_clear_serves_all_but_those_who_require_channel_binding() {
     let server = Postgres::start("one");

@@ -89,6 +89,7 @@ impl Stage {
     }
 }
 
+/// Requirement: Postgres cancel.
 #[test]
 fn an_interrupt_stops_the_right_query_on_the_right_server() {
     Stage::terminating().interrupts_stop_their_own_queries();

@@ -216,6 +216,7 @@ fn a_client_that_asks_for_kerberos_first_gets_tls_on_the_same_connection() {
     assert_eq!(wire.message().map(|(kind, _)| kind), Some(b'R'), "the server asks for the password");
 }
 
+/// Requirement: Postgres direct TLS.
 #[test]
 fn direct_tls_is_for_those_who_name_the_protocol() {
     let server = Postgres::start("one");

@@ -38,6 +38,7 @@ fn a_blocking_pop_waits(edge: &TestEdge, entrypoint: &str, tls: (&str, &Path), s
     assert!(pop.wait().success() && pop.output().contains("hello"), "{}", server.log());
 }
 
+/// Requirement: TLS terminated for TCP.
 #[test]
 fn redis_gets_tls_from_the_edge_and_pops_wait_in_it() {
     let server = redis(None);
@@ -51,6 +52,7 @@ fn redis_gets_tls_from_the_edge_and_pops_wait_in_it() {
     assert!(!other.stdout.contains("PONG"), "{other:?}");
 }
 
+/// Requirement: SNI passthrough.
 #[test]
 fn redis_keeps_its_own_tls_where_the_edge_passes_it_by_its_name() {
     let authority = Authority::new();
@@ -128,6 +130,7 @@ fn a_name_whose_route_is_rejected_is_for_nobody_beside_https() {
     assert!(refused.status == 0 && refused.said.contains("unrecognized name"), "{}", refused.said);
 }
 
+/// Requirement: plain TCP.
 #[test]
 fn git_clones_over_ssh_through_the_edge() {
     let server = GitServer::start(3_000_000);

@@ -260,3 +260,26 @@ async fn wish_for_tls(plain: &mut Plain, server: &str) -> Result<(), DialError> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_looked_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        assert!(!SockRef::from(&socket).keepalive().expect("asked"));
+        keep_alive(&socket);
+        let socket = SockRef::from(&socket);
+        assert!(socket.keepalive().expect("asked") && socket.tcp_nodelay().expect("asked"));
+        assert_eq!(socket.tcp_keepalive_time().expect("asked"), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_administrators_port_of_this_machine_is_none_for_clients() {
+        let is = |text: &str| is_administrator(&Address::Inet(text.parse().expect("an address")));
+        assert!(is("127.0.0.1:21117") && is("[::1]:21115") && is("[::ffff:127.0.0.1]:21115"));
+        assert!(!is("127.0.0.1:21116") && !is("10.0.0.9:21117"));
+    }
+}
