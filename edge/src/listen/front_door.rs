@@ -128,15 +128,21 @@ impl FrontDoor {
         }
         match self.entrypoint.protocol {
             world::Protocol::Http => {}
-            world::Protocol::Postgres => return self.visit(&socket, client, began, "postgres").postgres(socket).await,
-            world::Protocol::Tcp => return self.visit(&socket, client, began, "tcp").tcp(socket).await,
+            world::Protocol::Postgres => {
+                let visit = self.visit(&socket, client, began, "postgres");
+                return Box::pin(visit.postgres(socket)).await;
+            }
+            world::Protocol::Tcp => {
+                let visit = self.visit(&socket, client, began, "tcp");
+                return Box::pin(visit.tcp(socket)).await;
+            }
         }
         let Some(config) = &self.entrypoint.tls else {
             return Box::pin(self.serve(socket, Conn { peer, client, tls: None }, Protocol::H1)).await;
         };
         let mut visit = self.visit(&socket, client, began, "tcp");
         match tokio::time::timeout_at(deadline, Box::pin(self.handshake(socket, config, &mut visit))).await {
-            Ok(Ok(Shaken::Stream { site, socket, bytes })) => visit.serve(site, socket, bytes).await,
+            Ok(Ok(Shaken::Stream { site, socket, bytes })) => Box::pin(visit.serve(site, socket, bytes)).await,
             Ok(Ok(Shaken::Http(stream, tls, protocol))) => {
                 events::TlsHandshakeDone {
                     entrypoint: &self.entrypoint.name,
