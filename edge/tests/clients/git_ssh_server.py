@@ -12,15 +12,23 @@ class Anybody(asyncssh.SSHServer):
         return False
 
 
+async def pump(source, sink):
+    """To the end of `source`: what is still in the pipe when its program ends is not lost."""
+    while piece := await source.read(1 << 16):
+        sink.write(piece)
+        await sink.drain()
+
+
 async def fetch(process):
     program, *args = shlex.split(process.command or "")
     if program != "git-upload-pack":
         process.exit(1)
         return
     child = await asyncio.create_subprocess_exec(program, *args, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+    wishes = asyncio.create_task(pump(process.stdin, child.stdin))
+    await asyncio.gather(pump(child.stdout, process.stdout), pump(child.stderr, process.stderr))
     code = await child.wait()
-    await process.stdout.drain()
+    wishes.cancel()
     process.exit(code)
 
 
